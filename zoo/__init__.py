@@ -1,0 +1,67 @@
+"""A zoo of CLIP-style image-text models: names, specs and plugins become models."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zoo.build import build, create_clip_model
+    from zoo.clip import CLIP, CLIPImageEncoder, CLIPTextEncoder
+    from zoo.encoders.preprocess import Preprocess
+    from zoo.errors import ZooError
+    from zoo.registry import HookedComponent, available, hookimpl, register
+    from zoo.spec import ModelSpec, Ref, TowerSpec
+    from zoo.weights.folder import load, save
+
+__all__ = [
+    "CLIP",
+    "CLIPImageEncoder",
+    "CLIPTextEncoder",
+    "HookedComponent",
+    "ModelSpec",
+    "Preprocess",
+    "Ref",
+    "TowerSpec",
+    "ZooError",
+    "available",
+    "build",
+    "create_clip_model",
+    "hookimpl",
+    "load",
+    "register",
+    "save",
+]
+
+_HOMES = {
+    "CLIP": "zoo.clip",
+    "CLIPImageEncoder": "zoo.clip",
+    "CLIPTextEncoder": "zoo.clip",
+    "HookedComponent": "zoo.registry.hookspecs",
+    "ModelSpec": "zoo.spec",
+    "Preprocess": "zoo.encoders.preprocess",
+    "Ref": "zoo.spec",
+    "TowerSpec": "zoo.spec",
+    "ZooError": "zoo.errors",
+    "available": "zoo.registry",
+    "build": "zoo.build",
+    "create_clip_model": "zoo.build",
+    "hookimpl": "zoo.registry.hookspecs",
+    "load": "zoo.weights.folder",
+    "register": "zoo.registry",
+    "save": "zoo.weights.folder",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("clip-zoo")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'zoo' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

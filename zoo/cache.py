@@ -1,0 +1,18 @@
+"""Where zoo keeps what it can compute again."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+__all__ = ["cache_folder"]
+
+
+def cache_folder(*parts: str) -> Path:
+    """A folder under `$ZOO_CACHE`, or under the user's cache folder; made if it is not there."""
+    from platformdirs import user_cache_path
+
+    root = os.environ.get("ZOO_CACHE")
+    folder = (Path(root).expanduser() if root else user_cache_path("clip-zoo")).joinpath(*parts)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

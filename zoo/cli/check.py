@@ -1,0 +1,34 @@
+"""`zoo check`: whether a spec is right, before anything is fetched."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from zoo.cli.console import Overrides, overrides_from
+from zoo.errors import WeightsError
+
+__all__ = ["check"]
+
+
+def check(
+    spec: Annotated[str, typer.Argument(metavar="SPEC", help="A .toml or .json file, or a model.")],
+    changes: Overrides = None,
+) -> None:
+    """Check a spec: names, arguments, types, and that its parts fit. No weights are loaded."""
+    import torch
+    from huggingface_hub import constants
+
+    from zoo.build import plan
+
+    constants.HF_HUB_OFFLINE = True
+    planned = plan(spec, overrides=overrides_from(changes))
+    planned.check()
+    try:
+        with torch.device("meta"):
+            planned.without_weights().build("meta")
+    except WeightsError as error:
+        print(f"{spec}: names and arguments are right; sizes are not checked, because {error}")
+        return
+    print(f"{spec}: right")

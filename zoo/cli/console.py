@@ -1,0 +1,88 @@
+"""How the command line speaks: results to stdout, everything else to stderr, one message an error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from zoo.errors import SpecError, ZooError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["AsJson", "Overrides", "err", "out", "overrides_from", "print_json", "run", "table"]
+
+_WIDE = 160
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Change the spec, as in --set image.head.args.hidden_dim=1024. May be repeated.",
+    ),
+]
+
+
+def out() -> Console:
+    """The console for results; wide when nobody watches, so that no name is cut."""
+    return Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False, soft_wrap=False)
+
+
+def err() -> Console:
+    """The console for progress, notes and errors."""
+    return Console(stderr=True, highlight=False)
+
+
+def run(app: Callable[[], Any]) -> None:
+    """Run a typer app. Exit status 1 and one message, without a traceback, for zoo's own errors."""
+    try:
+        app()
+    except ZooError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+
+
+def print_json(data: object) -> None:
+    """Print data as JSON, and nothing else."""
+    print(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+def table(*columns: str) -> Table:
+    """An empty table without lines, the names in its first column never cut."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for number, column in enumerate(columns):
+        made.add_column(column, no_wrap=number == 0, overflow="fold")
+    return made
+
+
+def overrides_from(pairs: list[str] | None) -> dict[str, Any]:
+    """`PATH=VALUE` words as overrides; a value is read as TOML, and as text where it is not.
+
+    Raises:
+        SpecError: a word without `=`.
+    """
+    import tomllib
+
+    overrides: dict[str, Any] = {}
+    for pair in pairs or []:
+        path, equals, value = pair.partition("=")
+        if not equals or not path.strip():
+            raise SpecError(f"--set {pair!r}: write PATH=VALUE, as in image.head.name=linear")
+        try:
+            overrides[path.strip()] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            overrides[path.strip()] = value.strip()
+    return overrides

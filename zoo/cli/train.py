@@ -1,0 +1,172 @@
+"""`zoo train`: a model from a spec and a dataset, with its recall on unseen concepts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zoo.cli.console import AsJson, Overrides, err, overrides_from, print_json, table
+from zoo.errors import FolderError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+
+    from zoo.evaluation.retrieval import Recall
+    from zoo.training.features import Progress
+    from zoo.training.loop import Step
+
+__all__ = ["progress_bars", "train", "train_and_save"]
+
+
+def train(
+    model: Annotated[str, typer.Argument(help="A named model, or a .toml or .json spec.")],
+    data: Annotated[str, typer.Option(help="A dataset; see: zoo list --kind datasets.")],
+    folder: Annotated[
+        Path | None, typer.Option("--out", help="Where the model goes; runs/MODEL.")
+    ] = None,
+    changes: Overrides = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Pairs a step.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak of the schedule.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="AdamW's.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of all that is random.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Threads that read pictures.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, …")] = "cpu",
+    overwrite: Annotated[bool, typer.Option(help="Replace a model that is there.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a model, report recall on unseen concepts, and save a folder that zoo.load opens."""
+    result = train_and_save(
+        model,
+        data,
+        folder or Path("runs", Path(model).stem),
+        overrides=overrides_from(changes),
+        device=device,
+        overwrite=overwrite,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        seed=seed,
+        workers=workers,
+    )
+    if as_json:
+        print_json(result)
+
+
+def train_and_save(
+    name: str,
+    data: str,
+    folder: Path,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    device: str = "cpu",
+    overwrite: bool = False,
+    **given: Any,
+) -> dict[str, Any]:
+    """Everything `zoo train` does; `given` are the recipe's values that were asked for."""
+    from zoo.build import plan
+
+    if folder.exists() and not overwrite:
+        raise FolderError(f"{folder}: exists already; give another --out, or --overwrite")
+    console, started = err(), time.perf_counter()
+    planned = plan(name, overrides=overrides)
+    planned.check()
+
+    from zoo.data.pairs import load_dataset
+    from zoo.evaluation.judge import Judge
+    from zoo.training.loop import heads_only
+    from zoo.training.loop import train as run
+    from zoo.training.recipe import recipe_for
+    from zoo.weights.folder import save
+
+    with console.status(f"loading the dataset {data}"):
+        dataset = load_dataset(data)
+    console.print(f"data    {dataset.name}: {dataset.attribution} ({dataset.licence})")
+    with console.status(f"building {name}"):
+        model = planned.build(device)
+    recipe = recipe_for(heads_only(model), **given)
+    trainable = sum(parameter.numel() for parameter in model.get_trainable_parameters())
+    console.print(f"model   {name}: {trainable:,} parameters train")
+
+    with progress_bars() as (bars, progress):
+        judge = Judge(model, dataset.split("validation"), progress)
+        task = bars.add_task("training", total=recipe.epochs)
+
+        def report(step: Step) -> None:
+            said = f"training, loss {step.loss:.3f}"
+            bars.update(task, completed=step.epoch, description=said)
+            if step.metrics:
+                recall = step.metrics["image_to_text"]
+                bars.console.print(
+                    f"epoch {step.epoch:>4}/{step.epochs}  loss {step.loss:.3f}  "
+                    f"validation recall@1 {recall:.1%}"
+                )
+
+        run(
+            model,
+            dataset.split("train"),
+            recipe,
+            judge=lambda: {
+                "image_to_text": (found := judge.recall()).image_to_text[1],
+                "text_to_image": found.text_to_image[1],
+            },
+            progress=progress,
+            report=report,
+        )
+        test = Judge(model, dataset.split("test"), progress).recall()
+    result = {
+        "model": name,
+        "folder": str(folder),
+        "recipe": recipe.model_dump(),
+        "data": {
+            "name": dataset.name,
+            "licence": dataset.licence,
+            "attribution": dataset.attribution,
+        },
+        "validation": judge.recall().as_json(),
+        "test": test.as_json(),
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+    save(model, folder, overwrite=overwrite, record={"training": result})
+    _print_recall(test)
+    console.print(f"saved   {folder} after {result['seconds']:.0f} s")
+    return result
+
+
+@contextmanager
+def progress_bars() -> Iterator[tuple[Bars, Progress]]:
+    """Bars on stderr, and a function that long steps call to show how far they are."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = [
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    ]
+    tasks: dict[tuple[str, int], Any] = {}
+    with Progress(*columns, console=err()) as bars:
+
+        def progress(title: str, done: int, total: int) -> None:
+            key = (title, total)
+            if key not in tasks:
+                tasks[key] = bars.add_task(title, total=total)
+            bars.update(tasks[key], completed=done)
+
+        yield bars, progress
+
+
+def _print_recall(recall: Recall) -> None:
+    shown = table(f"{recall.count} unseen concepts", *(f"recall@{k}" for k in recall.image_to_text))
+    for title, values in (
+        ("image to text", recall.image_to_text),
+        ("text to image", recall.text_to_image),
+    ):
+        shown.add_row(title, *(f"{value:.1%}" for value in values.values()))
+    err().print(shown)

@@ -1,0 +1,1 @@
+"""Image-text datasets and the pictures in them."""

@@ -1,0 +1,1 @@
+"""Encoders: pretrained networks from torchvision, timm and transformers behind one contract."""

@@ -1,0 +1,57 @@
+"""The reference text encoder: the text half of OpenAI's CLIP ViT-B/32."""
+
+from typing import Any
+
+from transformers import CLIPTextConfig, CLIPTextModelWithProjection
+
+from zoo.encoders import hf_text
+from zoo.encoders.hf_text import HFTextEncoder
+from zoo.encoders.tokenizer import HFTokenizer
+from zoo.errors import UnknownNameError
+from zoo.weights.hub import hub_files
+
+__all__ = ["REPOSITORY", "REVISION", "create"]
+
+REPOSITORY = "openai/clip-vit-base-patch32"
+REVISION = "3d74acf9a28c67741b2f4f2ea7635f0aaf6f0268"
+
+_CONFIG: dict[str, Any] = {
+    "vocab_size": 49408,
+    "hidden_size": 512,
+    "intermediate_size": 2048,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 8,
+    "max_position_embeddings": 77,
+    "projection_dim": 512,
+    "hidden_act": "quick_gelu",
+    # As published in 2021. With the end token given as 2, pooling takes the largest id, which
+    # is the true end token, 49407.
+    "bos_token_id": 0,
+    "pad_token_id": 1,
+    "eos_token_id": 2,
+}
+
+
+def create(*, weights: str | None = "openai") -> HFTextEncoder:
+    """CLIP ViT-B/32's text transformer and projection: 63,428,096 parameters, 512 features.
+
+    Args:
+        weights: `openai`, or None for random ones (which needs no file at all).
+
+    Raises:
+        WeightsError: the weights are neither cached nor to be had, or damaged.
+
+    Source: Radford et al. 2021, arXiv 2103.00020.
+    """
+    if weights is not None:
+        if weights != "openai":
+            raise UnknownNameError(
+                f"the text encoder 'clip-vit-b32' has the weights 'openai', not {weights!r}"
+            )
+        return hf_text.create(REPOSITORY, revision=REVISION)
+    backbone = CLIPTextModelWithProjection(CLIPTextConfig(**_CONFIG))
+    tokenizer = HFTokenizer(
+        lambda: hub_files(REPOSITORY, REVISION, weights=False).folder,
+        _CONFIG["max_position_embeddings"],
+    )
+    return HFTextEncoder(backbone, None, tokenizer, None)

@@ -1,0 +1,45 @@
+"""How an image encoder wants its pictures, as data that travels with the weights."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor, float32
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional as F
+
+__all__ = ["Preprocess"]
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """Resize, crop from the centre, scale to [0, 1], normalise.
+
+    Args:
+        resize: pixels of the shorter side after resizing, or (height, width) for both sides.
+        crop: (height, width) in pixels of what the encoder sees.
+        interpolation: how to resize.
+        mean: per channel, subtracted after scaling to [0, 1].
+        std: per channel, divided by.
+    """
+
+    resize: int | tuple[int, int]
+    crop: tuple[int, int]
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def __call__(self, picture: Image.Image) -> Float[Tensor, "3 height width"]:
+        """An RGB picture as the encoder's input."""
+        size = [self.resize] if isinstance(self.resize, int) else list(self.resize)
+        mode = InterpolationMode(self.interpolation)
+        resized = F.resize(picture, size, interpolation=mode, antialias=True)
+        pixels = F.to_dtype(
+            F.pil_to_tensor(F.center_crop(resized, list(self.crop))), float32, scale=True
+        )
+        tensor: Tensor = F.normalize(pixels, list(self.mean), list(self.std))
+        return tensor
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)

@@ -1,0 +1,60 @@
+"""Tokenizers: texts to ids and mask, cut to the encoder's context with the end token kept."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from jaxtyping import Int
+from torch import Tensor
+
+from zoo.errors import DataError, WeightsError
+
+__all__ = ["HFTokenizer"]
+
+
+class HFTokenizer:
+    """A HuggingFace tokenizer, read when it is first needed.
+
+    Args:
+        folder: gives the folder of the tokenizer's files, fetching them if need be.
+        context_length: longest row of ids, special tokens included.
+    """
+
+    def __init__(self, folder: Callable[[], Path], context_length: int) -> None:
+        self._folder = folder
+        self._loaded: Any = None
+        self.context_length = context_length
+
+    def __call__(self, texts: list[str]) -> dict[str, Int[Tensor, "batch length"]]:
+        """`input_ids` and `attention_mask` (1 on tokens), padded to the longest text given.
+
+        Raises:
+            DataError: no texts, or something that is not text.
+            WeightsError: the tokenizer's files are missing.
+        """
+        for text in texts:
+            if not isinstance(text, str):
+                raise DataError(f"a text is a str, not {text!r}")
+        if not texts:
+            raise DataError("there are no texts to tokenize")
+        encoded = self.tokenizer(
+            texts,
+            padding=True,
+            truncation=True,
+            max_length=self.context_length,
+            return_tensors="pt",
+        )
+        return {key: encoded[key] for key in ("input_ids", "attention_mask")}
+
+    @property
+    def tokenizer(self) -> Any:
+        """The HuggingFace tokenizer itself."""
+        if self._loaded is None:
+            from transformers import AutoTokenizer
+
+            folder = self._folder()
+            try:
+                self._loaded = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            except (OSError, ValueError, KeyError) as error:
+                raise WeightsError(f"{folder}: no tokenizer can be read here: {error}") from error
+        return self._loaded

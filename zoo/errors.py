@@ -1,0 +1,80 @@
+"""The errors zoo raises: what is wrong, where, what to do next, and the nearest right name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+__all__ = [
+    "AmbiguousNameError",
+    "ArgumentError",
+    "DataError",
+    "FolderError",
+    "MissingExtraError",
+    "PluginError",
+    "RegistryError",
+    "SpecError",
+    "TowerError",
+    "UnknownNameError",
+    "WeightsError",
+    "ZooError",
+    "suggestion",
+]
+
+
+class ZooError(Exception):
+    """Base of every error that zoo raises on purpose."""
+
+
+class UnknownNameError(ZooError, LookupError):
+    """No component, model or dataset has this name."""
+
+
+class AmbiguousNameError(ZooError, LookupError):
+    """Several distributions offer this name; `distribution/name` chooses one."""
+
+
+class RegistryError(ZooError):
+    """A registry file, or a registration, is not valid."""
+
+
+class PluginError(ZooError):
+    """A plugin failed, and `ZOO_STRICT=1` asks for that to be an error."""
+
+
+class SpecError(ZooError, ValueError):
+    """A spec is not valid; the message names the path in it and the file it came from."""
+
+
+class ArgumentError(SpecError):
+    """A component was given an argument that it does not take, or one of the wrong type."""
+
+
+class WeightsError(ZooError):
+    """Weights are missing, damaged, or not the ones that were meant."""
+
+
+class FolderError(ZooError):
+    """A saved model's folder is incomplete, changed, or of another format."""
+
+
+class DataError(ZooError):
+    """A dataset or a picture cannot be used."""
+
+
+class TowerError(ZooError):
+    """The model has no such tower."""
+
+
+class MissingExtraError(ZooError, ImportError):
+    """A package that this command needs is not installed; the message has the pip command."""
+
+
+def suggestion(name: str, choices: Iterable[str]) -> str:
+    """` Did you mean 'x'?` for the choices nearest to a mistyped name, or an empty string."""
+    from difflib import get_close_matches
+
+    candidates = {choice.lower(): choice for choice in choices}
+    near = [candidates[match] for match in get_close_matches(name.lower(), candidates, n=3)]
+    if not near:
+        return ""
+    return f" Did you mean {' or '.join(repr(match) for match in near)}?"

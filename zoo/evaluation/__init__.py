@@ -1,0 +1,1 @@
+"""Judging models: retrieval between pictures and texts."""

@@ -1,0 +1,22 @@
+"""Projection heads: encoder features to the shared embedding space. One file each."""
+
+from zoo.registry.hookspecs import HookedComponent, hookimpl
+
+__all__ = ["zoo_projection_heads"]
+
+
+@hookimpl
+def zoo_projection_heads() -> list[HookedComponent]:
+    """The built-in heads."""
+    return [
+        HookedComponent("linear", "zoo.heads.linear:LinearHead", "one linear map"),
+        HookedComponent(
+            "mlp-gelu", "zoo.heads.mlp_gelu:MLPHead", "linear, GELU, linear (the reference)"
+        ),
+        HookedComponent("identity", "zoo.heads.identity:IdentityHead", "features as they are"),
+        HookedComponent(
+            "residual-mlp",
+            "zoo.heads.residual_mlp:ResidualMLPHead",
+            "a linear map plus a gated two-layer correction",
+        ),
+    ]

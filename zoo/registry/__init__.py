@@ -1,0 +1,24 @@
+"""Names to components: what is built in, what plugins add, what the user's file says."""
+
+from zoo.registry.catalog import Catalog, Match, available, catalog, load_catalog, register
+from zoo.registry.component import KINDS, Component, Kind, Origin, as_kind, describe
+from zoo.registry.hookspecs import HookedComponent, hookimpl
+from zoo.registry.plugins import Failure
+
+__all__ = [
+    "KINDS",
+    "Catalog",
+    "Component",
+    "Failure",
+    "HookedComponent",
+    "Kind",
+    "Match",
+    "Origin",
+    "as_kind",
+    "available",
+    "catalog",
+    "describe",
+    "hookimpl",
+    "load_catalog",
+    "register",
+]

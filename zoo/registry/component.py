@@ -1,0 +1,101 @@
+"""What the registry holds: components (named factories), named models, and where each came from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from zoo.errors import RegistryError, suggestion
+
+__all__ = [
+    "KINDS",
+    "Component",
+    "Kind",
+    "Origin",
+    "as_kind",
+    "check_name",
+    "describe",
+]
+
+Kind = Literal[
+    "image_encoders", "text_encoders", "projection_heads", "losses", "models", "datasets"
+]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+_LEGAL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(/\*)?")
+_SHORT_FORMS = {"heads": "projection_heads", "losse": "losses"}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The distribution and version, the file, or the session that a name came from."""
+
+    layer: Literal["built-in", "plugin", "user file", "session"]
+    name: str
+    version: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}" if self.version else self.name
+
+    def as_json(self) -> dict[str, str | None]:
+        return {"layer": self.layer, "name": self.name, "version": self.version}
+
+
+@dataclass(frozen=True)
+class Component:
+    """A name of one kind. Exactly one of `target`, `factory`, `use` and `spec` says what it means.
+
+    A name that ends in `/*` is a family: the rest of the name asked for becomes the factory's
+    first argument, so that `timm/*` answers `timm/convnext_tiny`.
+    """
+
+    kind: Kind
+    name: str
+    origin: Origin
+    summary: str = ""
+    target: str | None = None
+    """`"module:attribute"`, imported on first use."""
+    factory: Callable[..., Any] | None = field(default=None, compare=False)
+    """The factory itself, for names registered in the running session."""
+    use: str | None = None
+    """The name of another component of the same kind, of which this one is a preset."""
+    args: Mapping[str, Any] = field(default_factory=dict)
+    weights: str | None = None
+    spec: Mapping[str, Any] | None = None
+    """For a named model: its spec as written, before `base` is followed."""
+    overrides: Origin | None = None
+    """The origin of the name that this one replaces, if it replaces one."""
+
+    @property
+    def is_family(self) -> bool:
+        return self.name.endswith("/*")
+
+
+def as_kind(word: str) -> Kind:
+    """The kind that a word means: plural or singular, with `-` or `_`, `heads` for short."""
+    kind = word.strip().lower().replace("-", "_")
+    for candidate in (kind, f"{kind}s", f"{kind}es"):
+        candidate = _SHORT_FORMS.get(candidate, candidate)
+        if candidate in KINDS:
+            return candidate
+    raise RegistryError(
+        f"unknown kind {word!r}; the kinds are {', '.join(KINDS)}.{suggestion(kind, KINDS)}"
+    )
+
+
+def check_name(kind: Kind, name: str, where: str) -> None:
+    """Refuse a name that could not be told from a path, a family or another name."""
+    if not _LEGAL_NAME.fullmatch(name):
+        raise RegistryError(
+            f"{where}: {describe(kind)} name {name!r} is not legal; use small letters, digits, "
+            "'.', '_' and '-', starting with a letter or digit ('name/*' for a family)"
+        )
+
+
+def describe(kind: Kind) -> str:
+    """The kind as one thing in a sentence: `image encoder`, `loss`."""
+    if kind == "losses":
+        return "loss"
+    return kind.removesuffix("s").replace("_", " ")

@@ -1,0 +1,200 @@
+"""Discovery of plugins: every entry point is read on its own, so that a broken one hurts only itself."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.abc
+import importlib.util
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+
+import pluggy
+
+from zoo.errors import RegistryError, suggestion
+from zoo.registry import hookspecs
+from zoo.registry.component import Component, Kind, Origin, check_name
+from zoo.registry.layers import read_layer
+
+__all__ = ["Failure", "HeavyImportError", "components_of_hooks", "discover"]
+
+COMPONENT_GROUPS: dict[str, Kind] = {
+    "zoo.image_encoders": "image_encoders",
+    "zoo.text_encoders": "text_encoders",
+    "zoo.datasets": "datasets",
+}
+HOOK_GROUP = "zoo.plugins"
+REGISTRY_GROUP = "zoo.registries"
+
+_HOOKS: dict[str, Kind] = {
+    "zoo_projection_heads": "projection_heads",
+    "zoo_losses": "losses",
+}
+_HEAVY = frozenset(
+    {"torch", "torchvision", "timm", "transformers", "tensorflow", "jax", "open_clip"}
+)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An entry point that could not be used, and why."""
+
+    group: str
+    name: str
+    origin: Origin
+    reason: str
+
+
+class HeavyImportError(ImportError):
+    """A hook module imported a deep-learning library while the zoo was only being listed."""
+
+
+def discover() -> tuple[list[Component], list[Failure], list[Origin]]:
+    """The components of all plugins that are allowed, the failures, and the distributions seen.
+
+    Encoders and datasets are read from entry-point metadata alone; hook modules are imported,
+    behind a fence that keeps torch out.
+    """
+    components: list[Component] = []
+    failures: list[Failure] = []
+    origins: dict[Origin, None] = {}
+    allowed = _allow_list()
+    seen: set[str] = set()
+    for group in (*COMPONENT_GROUPS, HOOK_GROUP, REGISTRY_GROUP):
+        for entry in sorted(entry_points(group=group), key=lambda entry: entry.name):
+            origin = _origin(entry)
+            seen.add(_normalised(origin.name))
+            if allowed is not None and _normalised(origin.name) not in allowed:
+                continue
+            origins[origin] = None
+            try:
+                components += _read(group, entry, origin)
+            except (Exception, SystemExit) as error:
+                failures.append(Failure(group, entry.name, origin, _reason(error)))
+    for name in sorted((allowed or set()) - seen):
+        failures.append(
+            Failure(
+                "ZOO_PLUGINS",
+                name,
+                Origin("plugin", name),
+                f"ZOO_PLUGINS allows {name!r}, and no such plugin is installed."
+                f"{suggestion(name, seen)}",
+            )
+        )
+    return components, failures, list(origins)
+
+
+def components_of_hooks(plugin: object, origin: Origin) -> list[Component]:
+    """The heads and losses that one hook module offers.
+
+    The module gets a plugin manager of its own, so that its error is its own too.
+
+    Raises:
+        RegistryError: it implements an unknown hook, or a hook returns the wrong thing.
+    """
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    try:
+        manager.register(plugin)
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        raise RegistryError(f"{error}; the hooks are {', '.join(_HOOKS)}") from error
+    components = []
+    for hook, kind in _HOOKS.items():
+        for returned in getattr(manager.hook, hook)():
+            components += [_from_hook(kind, hook, item, origin) for item in _items(hook, returned)]
+    return components
+
+
+def _items(hook: str, returned: object) -> Sequence[object]:
+    if isinstance(returned, (list, tuple)):
+        return returned
+    raise RegistryError(f"{hook}() returned {returned!r}; it returns a list of HookedComponent")
+
+
+def _from_hook(kind: Kind, hook: str, item: object, origin: Origin) -> Component:
+    if not isinstance(item, hookspecs.HookedComponent):
+        raise RegistryError(f"{hook}() returned {item!r} in its list; each is a HookedComponent")
+    check_name(kind, item.name, f"{hook}()")
+    if ":" not in item.target:
+        raise RegistryError(
+            f"{hook}(): the target of {item.name!r} is {item.target!r}; write 'module:attribute'"
+        )
+    return Component(kind, item.name, origin, summary=item.summary, target=item.target)
+
+
+def _read(group: str, entry: EntryPoint, origin: Origin) -> list[Component]:
+    if group == HOOK_GROUP:
+        with _fence(), contextlib.redirect_stdout(sys.stderr):
+            return components_of_hooks(entry.load(), origin)
+    if group == REGISTRY_GROUP:
+        return [component for component, _ in read_layer(_fragment(entry.value), origin)]
+    kind = COMPONENT_GROUPS[group]
+    check_name(kind, entry.name, f"entry point in {group}")
+    return [Component(kind, entry.name, origin, target=entry.value)]
+
+
+def _fragment(value: str) -> Path:
+    """The path behind `"package:file.toml"`, found without importing the package."""
+    package, _, file = value.partition(":")
+    top, *rest = package.split(".")
+    spec = importlib.util.find_spec(top)
+    if spec is None or not spec.submodule_search_locations:
+        raise RegistryError(f"the entry point names {value!r}, and there is no package {top!r}")
+    for location in spec.submodule_search_locations:
+        path = Path(location, *rest, file)
+        if path.is_file():
+            return path
+    raise RegistryError(f"the entry point names {value!r}, and there is no such file")
+
+
+def _origin(entry: EntryPoint) -> Origin:
+    if entry.dist is None:
+        return Origin("plugin", entry.module)
+    return Origin("plugin", entry.dist.name, entry.dist.version)
+
+
+def _allow_list() -> set[str] | None:
+    value = os.environ.get("ZOO_PLUGINS")
+    if value is None:
+        return None
+    return {_normalised(name) for name in value.split(",") if name.strip()}
+
+
+def _normalised(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution.strip()).lower()
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, (RegistryError, HeavyImportError)):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
+
+
+@contextlib.contextmanager
+def _fence() -> Iterator[None]:
+    """Refuse the first import of a deep-learning library while hook modules are imported."""
+    fence = _Fence()
+    sys.meta_path.insert(0, fence)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(fence)
+
+
+class _Fence(importlib.abc.MetaPathFinder):
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname.partition(".")[0] in _HEAVY:
+            raise HeavyImportError(
+                f"the hook module imports {fullname!r}, which makes every listing slow; move what "
+                "needs it to a module that only a component's target names"
+            )
+        return None

@@ -1,0 +1,139 @@
+"""The spec: which components make a model, with which arguments. Data only; names no module."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    JsonValue,
+    ValidationError,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, ErrorDetails
+
+from zoo.errors import SpecError, suggestion
+from zoo.spec_layers import Layered
+
+__all__ = ["ModelSpec", "Ref", "TowerSpec", "Towers", "TrainMode", "spec_schema", "validate"]
+
+TrainMode = Literal["full", "head", "frozen"]
+Towers = tuple[Literal["image", "text"], ...]
+
+_Weights = Annotated[
+    str | None,
+    BeforeValidator(lambda value: None if value == "none" else value),
+    Field(description='A weights tag of the encoder; "default", or "none" for random weights.'),
+]
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Ref(_Data):
+    """A component by name, with arguments. A bare string is a name without arguments."""
+
+    name: str = Field(min_length=1)
+    args: dict[str, JsonValue] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: object) -> object:
+        return {"name": value} if isinstance(value, str) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        whole = handler.resolve_ref_schema(handler(core_schema))
+        return {"anyOf": [{"type": "string", "minLength": 1}, whole]}
+
+
+class TowerSpec(_Data):
+    """One tower: encoder, projection head, and what of it trains."""
+
+    encoder: Ref
+    weights: _Weights = "default"
+    head: Ref
+    train: TrainMode = Field(
+        "full", description="full: all of it trains; head: the head only; frozen: nothing."
+    )
+
+
+class ModelSpec(_Data):
+    """A whole model: two towers that meet in one embedding space, and a loss."""
+
+    name: str | None = None
+    summary: str = ""
+    embedding_dim: int = Field(512, gt=0, description="Dimension of the shared embedding space.")
+    image: TowerSpec
+    text: TowerSpec
+    loss: Ref = Ref(name="info-nce")
+
+    def without_weights(self) -> ModelSpec:
+        """The same model with random weights in both towers."""
+        return self.model_copy(
+            update={
+                "image": self.image.model_copy(update={"weights": None}),
+                "text": self.text.model_copy(update={"weights": None}),
+            }
+        )
+
+
+def validate(layered: Layered) -> ModelSpec:
+    """A spec from layered data.
+
+    Raises:
+        SpecError: every fault, each with its path, the source it came from and the nearest right key.
+    """
+    try:
+        return ModelSpec.model_validate(layered.data)
+    except ValidationError as error:
+        faults = [_fault(each, layered) for each in error.errors()]
+    raise SpecError("\n".join(faults))
+
+
+def spec_schema() -> dict[str, Any]:
+    """The JSON schema of a spec file, for editors: `ModelSpec`, or a `base` and what differs from it."""
+    schema = ModelSpec.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "zoo model spec"
+    schema["properties"]["base"] = {
+        "type": "string",
+        "description": "A named model to start from; what this file says replaces its parts.",
+    }
+    whole = schema.pop("required")
+    tower = schema["$defs"]["TowerSpec"].pop("required")
+    complete = {side: {"required": tower} for side in ("image", "text")}
+    schema["anyOf"] = [{"required": ["base"]}, {"required": whole, "properties": complete}]
+    return schema
+
+
+def _fault(error: ErrorDetails, layered: Layered) -> str:
+    path = ".".join(str(part) for part in error["loc"])
+    where = f"{path or 'the spec'} ({layered.source_of(path)})"
+    if error["type"] == "extra_forbidden":
+        *parents, key = error["loc"]
+        keys = _keys_at(parents)
+        return f"{where}: unknown key {key!r}; here belong {', '.join(keys)}.{suggestion(str(key), keys)}"
+    if error["type"] == "missing":
+        return f"{where}: missing, and required"
+    said = error["msg"]
+    hint = ""
+    if error["type"] == "literal_error" and isinstance(error["input"], str):
+        hint = suggestion(error["input"], TrainMode.__args__)  # type: ignore[attr-defined]
+    return f"{where}: {said[0].lower()}{said[1:]}, not {error['input']!r}.{hint}"
+
+
+def _keys_at(path: list[int | str]) -> list[str]:
+    model: Any = ModelSpec
+    for part in path:
+        model = model.model_fields[part].annotation
+    keys = list(model.model_fields)
+    return [*keys, "base"] if model is ModelSpec else keys

@@ -1,0 +1,167 @@
+"""Specs before they are checked: plain data from a name, a dict or a file, laid over one another."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import RegistryError, SpecError
+from zoo.registry.catalog import Catalog
+
+__all__ = ["Layered", "is_spec_file", "layers_of"]
+
+_REFS = (("image", "encoder"), ("image", "head"), ("text", "encoder"), ("text", "head"), ("loss",))
+
+
+@dataclass(frozen=True)
+class Layered:
+    """Spec data, and for each path in it the source that set it."""
+
+    data: dict[str, Any]
+    sources: dict[str, str]
+
+    def source_of(self, path: str) -> str:
+        """The file, named model or override that a path came from; for a missing one, its parent's."""
+        while path:
+            if path in self.sources:
+                return self.sources[path]
+            path = path.rpartition(".")[0]
+        return self.sources.get("", "spec")
+
+    def over(self, patch: Mapping[str, Any], source: str) -> Layered:
+        """This data with another layer on top.
+
+        Tables merge key by key. A component that gets another name drops the arguments meant for
+        the former one, and an encoder that does drops its weights tag too.
+        """
+        data, sources = dict(self.data), dict(self.sources)
+        _merge(data, _normalised(patch), (), source, sources)
+        sources[""] = source
+        return Layered(data, sources)
+
+
+def layers_of(
+    source: str | PathLike[str] | Mapping[str, Any],
+    names: Catalog,
+    overrides: Mapping[str, Any] | None = None,
+) -> Layered:
+    """The data of a named model, a dict, or a `.toml` or `.json` file, with `base` followed.
+
+    Args:
+        overrides: dotted paths to values, such as `{"image.head.args.hidden_dim": 1024}`.
+
+    Raises:
+        SpecError: the file cannot be read, or `base` goes round.
+        UnknownNameError: there is no such model; the message has the nearest name.
+    """
+    if isinstance(source, Mapping):
+        layered = _based(dict(source), "spec", names, ())
+    elif is_spec_file(source):
+        path = Path(source)
+        layered = _based({"name": path.stem, **_read(path)}, str(path), names, ())
+    else:
+        layered = _named(str(source), names, ())
+    for dotted, value in (overrides or {}).items():
+        layered = layered.over(_nested(dotted, value), f"override {dotted}")
+    return layered
+
+
+def is_spec_file(source: object) -> bool:
+    """Whether this names a spec file rather than a registered model."""
+    return isinstance(source, PathLike) or str(source).endswith((".toml", ".json"))
+
+
+def _named(name: str, names: Catalog, trail: tuple[str, ...]) -> Layered:
+    component = names.find("models", name).component
+    label = f"model {component.name!r} of {component.origin}"
+    data = {**(component.spec or {}), "name": component.name, "summary": component.summary}
+    return _based(data, label, names, trail)
+
+
+def _based(data: dict[str, Any], source: str, names: Catalog, trail: tuple[str, ...]) -> Layered:
+    base = data.pop("base", None)
+    if base is None:
+        return Layered({}, {}).over(data, source)
+    if not isinstance(base, str):
+        raise SpecError(f"base ({source}): the name of a model, not {base!r}")
+    if base in trail:
+        raise RegistryError(f"base ({source}) goes round: {' -> '.join([*trail, base])}")
+    data.setdefault("name", None)
+    data.setdefault("summary", "")
+    return _named(base, names, (*trail, base)).over(data, source)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        data = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except OSError as error:
+        raise SpecError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise SpecError(f"{path}: not valid {path.suffix[1:].upper()}: {error}") from error
+    if not isinstance(data, dict):
+        raise SpecError(f"{path}: a spec is a table, not {type(data).__name__}")
+    return data
+
+
+def _nested(dotted: str, value: object) -> dict[str, Any]:
+    parts = dotted.split(".")
+    if not all(parts):
+        raise SpecError(
+            f"override {dotted!r}: a path is names joined by dots, such as image.head.name"
+        )
+    nested: Any = value
+    for part in reversed(parts):
+        nested = {part: nested}
+    data: dict[str, Any] = nested
+    return data
+
+
+def _normalised(patch: Mapping[str, Any]) -> dict[str, Any]:
+    """The same data with every bare component name written as a table."""
+    data = {
+        key: dict(value) if isinstance(value, Mapping) else value for key, value in patch.items()
+    }
+    for *tower, key in _REFS:
+        table: Any = data
+        for part in tower:
+            table = table.get(part)
+        if isinstance(table, dict) and isinstance(table.get(key), str):
+            table[key] = {"name": table[key]}
+    return data
+
+
+def _merge(
+    data: dict[str, Any],
+    patch: Mapping[str, Any],
+    path: tuple[str, ...],
+    source: str,
+    sources: dict[str, str],
+) -> None:
+    for key, value in patch.items():
+        here = (*path, str(key))
+        old = data.get(key)
+        if isinstance(value, Mapping) and isinstance(old, Mapping):
+            if here in _REFS and value.get("name", old.get("name")) != old.get("name"):
+                old = {}
+                if key == "encoder" and "weights" not in patch:
+                    data.pop("weights", None)
+            merged = dict(old)
+            _merge(merged, value, here, source, sources)
+            data[key] = merged
+        else:
+            data[key] = value
+        for dotted in _paths(here, value):
+            sources[dotted] = source
+
+
+def _paths(path: tuple[str, ...], value: object) -> Iterator[str]:
+    yield ".".join(path)
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _paths((*path, str(key)), inner)

@@ -1,0 +1,1 @@
+"""Training: the recipe, cached features of frozen towers, the loop."""

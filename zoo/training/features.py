@@ -1,0 +1,178 @@
+"""Features of frozen encoders: computed once, kept on disk under a key of all that matters."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from jaxtyping import Float
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from zoo.cache import cache_folder
+from zoo.clip import CLIP, evaluating
+from zoo.data.pictures import open_picture
+from zoo.errors import DataError
+from zoo.training.precision import autocast, choose
+from zoo.weights.read import sha256_of, state_sha256
+
+__all__ = ["Progress", "image_features", "prefetched", "text_features"]
+
+Progress = Callable[[str, int, int], None]
+"""Told `(what is being done, how many are done, of how many)`."""
+
+_IMAGES_AT_ONCE = 16
+_TEXTS_AT_ONCE = 128
+_T = TypeVar("_T")
+
+
+def image_features(
+    model: CLIP, pictures: Sequence[Path], progress: Progress | None = None, *, workers: int = 2
+) -> Float[Tensor, "count features"]:
+    """What the image encoder, in eval mode, says of each picture; before the head.
+
+    Raises:
+        DataError: a picture cannot be read; the message names it.
+    """
+    tower: Any = model.image_encoder
+    tower.to(memory_format=torch.channels_last)
+    encoder = tower.encoder
+    device = next(tower.parameters()).device
+    precision = choose("auto", device)
+
+    def read(path: Path) -> Tensor:
+        tensor: Tensor = encoder.preprocess(open_picture(path))
+        return tensor
+
+    def compute(missing: list[int]) -> Iterator[Tensor]:
+        with ThreadPoolExecutor(workers) as pool:
+
+            def start(batch: Sequence[int]) -> list[Future[Tensor]]:
+                return [pool.submit(read, pictures[index]) for index in batch]
+
+            for reading in prefetched(start, _batches(missing, _IMAGES_AT_ONCE)):
+                stacked = torch.stack([future.result() for future in reading])
+                stacked = stacked.to(device, memory_format=torch.channels_last)
+                with autocast(precision, device):
+                    yield tower.features(stacked)
+
+    cache = _Cache(encoder, precision, {"preprocess": encoder.preprocess.as_json()})
+    return cache.fill(
+        [_file_sha256(path) for path in pictures], compute, tower, "image features", progress
+    )
+
+
+def text_features(
+    model: CLIP, texts: Sequence[str], progress: Progress | None = None
+) -> Float[Tensor, "count features"]:
+    """What the text encoder, in eval mode, says of each text; before the head."""
+    tower: Any = model.text_encoder
+    device = next(tower.parameters()).device
+    precision = choose("auto", device)
+
+    def compute(missing: list[int]) -> Iterator[Tensor]:
+        for batch in _batches(missing, _TEXTS_AT_ONCE):
+            tokens = model.tokenize([texts[index] for index in batch])
+            with autocast(precision, device):
+                yield tower.features(**{name: ids.to(device) for name, ids in tokens.items()})
+
+    keys = []
+    for batch in _batches(texts, _TEXTS_AT_ONCE):
+        tokens = model.tokenize(batch)
+        for ids, mask in zip(tokens["input_ids"], tokens["attention_mask"], strict=True):
+            keys.append(hashlib.sha256(ids[mask.bool()].numpy().tobytes()).hexdigest())
+    return _Cache(tower.encoder, precision, {}).fill(
+        keys, compute, tower, "text features", progress
+    )
+
+
+def prefetched(
+    start: Callable[[_T], list[Future[Tensor]]], items: Sequence[_T]
+) -> Iterator[list[Future[Tensor]]]:
+    """Start work on the next two items while the present one is in use."""
+    running = [start(item) for item in items[:2]]
+    for index in range(len(items)):
+        yield running.pop(0)
+        if index + 2 < len(items):
+            running.append(start(items[index + 2]))
+
+
+class _Cache:
+    """Rows of features on disk, each under the hash of its input.
+
+    The folder's name is a hash of all that could change a row: weights, architecture, settings,
+    precision, torch. A run adds one file with what it computed; files appear whole, and two runs
+    that compute the same rows do each other no harm.
+    """
+
+    def __init__(self, encoder: nn.Module, precision: str, settings: dict[str, Any]) -> None:
+        said = {
+            "weights": state_sha256(encoder),
+            "architecture": str(encoder),
+            "precision": precision,
+            "torch": torch.__version__,
+            **settings,
+        }
+        key = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+        self.folder = cache_folder("features", key)
+
+    def fill(
+        self,
+        keys: Sequence[str],
+        compute: Callable[[list[int]], Iterator[Tensor]],
+        tower: nn.Module,
+        title: str,
+        progress: Progress | None,
+    ) -> Tensor:
+        """A row for every key; those not on disk are computed, given their indices."""
+        rows = self._read()
+        first = {key: index for index, key in reversed(list(enumerate(keys))) if key not in rows}
+        missing = sorted(first.values())
+        done: list[Tensor] = []
+        with evaluating(tower), torch.no_grad():
+            for batch in compute(missing) if missing else ():
+                done.append(batch.float().cpu())
+                if progress:
+                    progress(title, sum(map(len, done)), len(missing))
+        if missing:
+            computed = torch.cat(done)
+            self._write([keys[index] for index in missing], computed)
+            rows |= {keys[index]: row for index, row in zip(missing, computed, strict=True)}
+        return torch.stack([rows[key] for key in keys])
+
+    def _read(self) -> dict[str, Tensor]:
+        rows: dict[str, Tensor] = {}
+        for path in sorted(self.folder.glob("*.safetensors")):
+            with safe_open(path, "pt") as file:
+                keys = json.loads(file.metadata()["keys"])
+                rows |= dict(zip(keys, file.get_tensor("features"), strict=True))
+        return rows
+
+    def _write(self, keys: list[str], features: Tensor) -> None:
+        handle, draft = tempfile.mkstemp(dir=self.folder, suffix=".part")
+        os.close(handle)
+        try:
+            save_file({"features": features}, draft, {"keys": json.dumps(keys)})
+            os.replace(draft, Path(draft).with_suffix(".safetensors"))
+        except BaseException:
+            Path(draft).unlink(missing_ok=True)
+            raise
+
+
+def _batches(items: Sequence[_T], size: int) -> list[Sequence[_T]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def _file_sha256(path: Path) -> str:
+    try:
+        return sha256_of(path)
+    except OSError as error:
+        raise DataError(f"{path}: the picture cannot be read: {error.strerror}") from error

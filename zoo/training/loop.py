@@ -1,0 +1,131 @@
+"""The training loop: what is frozen is computed once, what trains is stepped."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from zoo.clip import CLIP
+from zoo.data.pairs import Pair
+from zoo.errors import DataError, MissingExtraError, SpecError, TowerError
+from zoo.training.features import Progress
+from zoo.training.feed import Feed, Sampler
+from zoo.training.precision import choose
+from zoo.training.recipe import Recipe
+
+__all__ = ["Step", "heads_only", "train"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """How training stands after one epoch."""
+
+    epoch: int
+    epochs: int
+    loss: float
+    metrics: Mapping[str, float] | None
+    """What the judge said after this epoch, where it was asked."""
+
+
+def heads_only(model: CLIP) -> bool:
+    """Whether both encoders are frozen, so that training needs their features only."""
+    towers = (model.image_encoder, model.text_encoder)
+    return all(tower is not None and "encoder" in tower.frozen_parts for tower in towers)
+
+
+def train(
+    model: CLIP,
+    pairs: Sequence[Pair],
+    recipe: Recipe,
+    *,
+    judge: Callable[[], Mapping[str, float]] | None = None,
+    progress: Progress | None = None,
+    report: Callable[[Step], None] | None = None,
+) -> None:
+    """Train a model in place.
+
+    A frozen encoder runs once for each picture and each caption; its features are cached on disk.
+
+    Args:
+        judge: asked for metrics some twenty times, and after the last epoch.
+        progress: told of long steps, such as computing features.
+        report: told of every epoch.
+
+    Raises:
+        DataError: the dataset is too small or has pictures that cannot be read.
+        SpecError: nothing in the model trains.
+        TowerError: a tower is missing.
+    """
+    try:
+        from accelerate import Accelerator
+        from accelerate.utils import set_seed
+    except ImportError as error:
+        raise MissingExtraError(
+            "training needs accelerate: pip install 'clip-zoo[train]'"
+        ) from error
+
+    if model.image_encoder is None or model.text_encoder is None or model.loss is None:
+        raise TowerError("training takes both towers and a loss; build the model with all of them")
+    if not model.get_trainable_parameters():
+        raise SpecError(
+            "nothing in this model trains; set image.train or text.train to head or full"
+        )
+    set_seed(recipe.seed)
+    accelerator = Accelerator(cpu=next(model.parameters()).device.type == "cpu")
+    device = accelerator.device
+    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    precision = choose(recipe.precision, device)
+    sampler = Sampler(pairs, recipe)
+    feed = Feed(model, pairs, recipe, progress)
+    steps = recipe.epochs * sampler.steps_per_epoch
+    parameters = [*model.get_trainable_parameters(), *model.loss.parameters()]
+    optimizer = torch.optim.AdamW(_groups(parameters, recipe.weight_decay), lr=recipe.learning_rate)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _warmup_then_cosine(recipe, steps))
+
+    every = max(recipe.epochs // 20, 1)
+    for epoch in range(1, recipe.epochs + 1):
+        model.train()
+        losses = []
+        for image_embeds, text_embeds in feed.epoch(sampler.epoch(), precision, device):
+            loss = model.loss(image_embeds.float(), text_embeds.float())
+            if not loss.isfinite():
+                raise DataError(
+                    f"the loss is {loss.item()} in epoch {epoch}; a lower learning rate than "
+                    f"{recipe.learning_rate:g} may help"
+                )
+            optimizer.zero_grad()
+            accelerator.backward(loss)
+            nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+            schedule.step()
+            losses.append(loss.detach())
+        asked = judge is not None and (epoch % every == 0 or epoch == recipe.epochs)
+        metrics = judge() if judge is not None and asked else None
+        if report:
+            report(Step(epoch, recipe.epochs, torch.stack(losses).mean().item(), metrics))
+    model.eval()
+
+
+def _groups(parameters: Sequence[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
+    """Weight decay for matrices; none for biases, norms and the temperature."""
+    learning = [each for each in parameters if each.requires_grad]
+    return [
+        {"params": [each for each in learning if each.ndim > 1], "weight_decay": weight_decay},
+        {"params": [each for each in learning if each.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def _warmup_then_cosine(recipe: Recipe, steps: int) -> Callable[[int], float]:
+    warmup = max(round(recipe.warmup * steps), 1)
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(steps - warmup, 1)))
+
+    return factor

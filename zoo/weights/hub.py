@@ -1,0 +1,127 @@
+"""Files of a HuggingFace repository: from the cache if all are there, else from the hub."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from zoo.errors import WeightsError
+
+__all__ = ["HubFiles", "hub_files"]
+
+_TOKENIZER = re.compile(
+    r"tokenizer.*\.(json|model)|vocab\.(txt|json)|merges\.txt|special_tokens_map\.json"
+    r"|added_tokens\.json|.*\.spm|spiece\.model|sentencepiece.*\.model|sentence_bert_config\.json"
+    r"|modules\.json|1_Pooling/config\.json"
+)
+_WEIGHTS = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+
+
+@dataclass(frozen=True)
+class HubFiles:
+    """A folder with a model's config, tokenizer and, when asked for, weights."""
+
+    folder: Path
+    repository: str
+    revision: str | None
+    weights: str | None
+    """The name of the weights file, or of the index of several."""
+    sha256: str | None
+
+    def file(self, name: str) -> Path:
+        return self.folder / name
+
+
+def hub_files(source: str, revision: str | None = None, *, weights: bool = True) -> HubFiles:
+    """The files of `source`, a local folder or a repository `owner/name`.
+
+    Looks in the cache first and goes to the network only for what is not there.
+
+    Raises:
+        WeightsError: a file is missing; the message says which, from where, and how to bring it.
+    """
+    if Path(source).expanduser().is_dir():
+        folder = Path(source).expanduser()
+        return _checked(folder, source, None, weights)
+
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        folder = Path(snapshot_download(source, revision=revision, local_files_only=True))
+        return _checked(folder, source, folder.name, weights)
+    except HFValidationError as error:
+        raise WeightsError(
+            f"{source!r} is neither a folder here nor a repository name 'owner/name'"
+        ) from error
+    except (OSError, WeightsError) as cached:
+        return _downloaded(source, revision, weights, cached)
+
+
+def _downloaded(source: str, revision: str | None, weights: bool, cached: Exception) -> HubFiles:
+    from huggingface_hub import HfApi, constants, snapshot_download
+
+    try:
+        listed = HfApi().model_info(source, revision=revision)
+        names = [each.rfilename for each in listed.siblings or []]
+        wanted = ["config.json", *filter(_TOKENIZER.fullmatch, names)]
+        if weights:
+            wanted += _weight_files(names)
+        folder = Path(snapshot_download(source, revision=listed.sha, allow_patterns=wanted))
+    except Exception as error:  # every kind of network trouble, from several libraries
+        missing = str(cached) if isinstance(cached, WeightsError) else "nothing of it is cached"
+        at = f" --revision {revision}" if revision else ""
+        raise WeightsError(
+            f"{source!r} cannot be loaded: {missing} (looked in {constants.HF_HUB_CACHE}), and the "
+            f"hub cannot be asked: {_short(error)}. With network, bring it by: "
+            f"hf download {source}{at}; or build with pretrained=False for random weights"
+        ) from error
+    return _checked(folder, source, listed.sha, weights)
+
+
+def _checked(folder: Path, source: str, revision: str | None, weights: bool) -> HubFiles:
+    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    if "config.json" not in names:
+        raise WeightsError(f"config.json of {source!r} is missing in {folder}")
+    chosen = next((name for name in _WEIGHTS if name in names), None)
+    if weights and chosen is None:
+        raise WeightsError(
+            f"the weights of {source!r} are missing: none of "
+            f"{', '.join(name for name in _WEIGHTS if 'index' not in name)} in {folder}"
+        )
+    if weights:
+        for name in _weight_files(names):
+            if not (folder / name).is_file():
+                raise WeightsError(f"{name} of {source!r} is missing in {folder}")
+    return HubFiles(
+        folder, source, revision, chosen, _sha256_in_cache(folder / chosen) if chosen else None
+    )
+
+
+def _weight_files(names: Iterable[str]) -> list[str]:
+    """Safetensors if there are any, else the older pickle checkpoint; never both."""
+    names = list(names)
+    for pattern in (r"model(-\d+-of-\d+)?\.safetensors", r"pytorch_model(-\d+-of-\d+)?\.bin"):
+        found = [name for name in names if re.fullmatch(pattern, name)]
+        if found:
+            index = pattern.split("(")[0] + (".safetensors" if "safe" in pattern else ".bin")
+            return found + [name for name in names if name == f"{index}.index.json"]
+    return []
+
+
+def _sha256_in_cache(path: Path) -> str | None:
+    """The hub's cache names large files by their sha256, so that it is known without reading."""
+    name = path.resolve().name
+    return name if re.fullmatch(r"[0-9a-f]{64}", name) else None
+
+
+def _short(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

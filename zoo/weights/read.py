@@ -1,0 +1,122 @@
+"""Tensors from files: safetensors, or torch checkpoints without running their pickles."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zoo.errors import WeightsError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+__all__ = ["check_sha256", "load_strictly", "read_tensors", "sha256_of", "state_sha256"]
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a `.safetensors` file or a torch checkpoint, mapped into memory.
+
+    Raises:
+        WeightsError: the file is missing, truncated, of another format, or holds more than tensors.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise WeightsError(f"{path}: there is no such weights file")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        found = torch.load(path, map_location="cpu", weights_only=True, mmap=_can_map(path))
+    except (
+        SafetensorError,
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        OSError,
+        ValueError,
+        KeyError,
+    ) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(
+            f"{path}: not a whole weights file ({path.stat().st_size:,} bytes): {reason}. "
+            "Delete it and let it be fetched again"
+        ) from error
+    if not isinstance(found, Mapping) or not all(isinstance(key, str) for key in found):
+        raise WeightsError(f"{path}: holds a {type(found).__name__}, not named tensors")
+    strangers = [key for key, value in found.items() if not isinstance(value, torch.Tensor)]
+    if strangers:
+        raise WeightsError(f"{path}: {strangers[0]!r} is not a tensor")
+    return dict(found)
+
+
+def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Load tensors into a module: every name and shape must fit, or nothing is loaded.
+
+    Raises:
+        WeightsError: names what is missing, extra or of another shape.
+    """
+    state = module.state_dict()
+    faults = []
+    for title, names in (
+        ("missing", state.keys() - tensors.keys()),
+        ("unexpected", tensors.keys() - state.keys()),
+    ):
+        if names:
+            listed = ", ".join(sorted(names)[:3])
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            faults.append(f"{title} {listed}{more}")
+    for name in sorted(state.keys() & tensors.keys()):
+        if state[name].shape != tensors[name].shape:
+            faults.append(
+                f"{name} has shape {tuple(tensors[name].shape)}, and the model's has "
+                f"{tuple(state[name].shape)}"
+            )
+            break
+    if faults:
+        raise WeightsError(f"{where}: the weights do not fit the model: {'; '.join(faults)}")
+    module.load_state_dict(tensors)
+
+
+def check_sha256(path: Path, expected: str, how: str) -> None:
+    """Compare a file with its pinned hash, or with the start of one.
+
+    Raises:
+        WeightsError: the file is missing or differs; the message ends with `how` to mend it.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path}: there is no such weights file; {how}")
+    found = sha256_of(path)
+    if not found.startswith(expected):
+        raise WeightsError(
+            f"{path}: the weights differ from the ones that are pinned: sha256 is {found}, and "
+            f"should be {expected}. They are damaged or not the ones meant; {how}"
+        )
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def state_sha256(module: nn.Module) -> str:
+    """One hash over the names, types, shapes and values of a module's tensors."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        plain = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {plain.dtype} {tuple(plain.shape)}\n".encode())
+        digest.update(plain.flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _can_map(path: Path) -> bool:
+    """Whether the file is a zip checkpoint; those of torch < 1.6 are not and cannot be mapped."""
+    with path.open("rb") as file:
+        return file.read(4) == b"PK\x03\x04"

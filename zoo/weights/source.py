@@ -1,0 +1,30 @@
+"""Where an encoder's weights came from, for its provenance."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+__all__ = ["WeightsSource"]
+
+
+@dataclass(frozen=True)
+class WeightsSource:
+    """The origin of weights.
+
+    Args:
+        tag: the weights tag that was asked for.
+        source: the repository, URL or distribution they came from.
+        file: the file's name there.
+        revision: commit or version, where the source has one.
+        sha256: of the file, where it is pinned or known without reading it again.
+    """
+
+    tag: str
+    source: str
+    file: str
+    revision: str | None = None
+    sha256: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
