@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zoo.build import build, create_clip_model
+    from zoo.assembly import build, create_clip_model
     from zoo.clip import CLIP, CLIPImageEncoder, CLIPTextEncoder
     from zoo.encoders.preprocess import Preprocess
     from zoo.errors import ZooError
@@ -44,8 +44,8 @@ _HOMES = {
     "TowerSpec": "zoo.spec",
     "ZooError": "zoo.errors",
     "available": "zoo.registry",
-    "build": "zoo.build",
-    "create_clip_model": "zoo.build",
+    "build": "zoo.assembly",
+    "create_clip_model": "zoo.assembly",
     "hookimpl": "zoo.registry.hookspecs",
     "load": "zoo.weights.folder",
     "register": "zoo.registry",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +14,9 @@ from zoo.errors import TowerError
 from zoo.spec import ModelSpec, TrainMode
 
 __all__ = ["CLIP", "CLIPImageEncoder", "CLIPTextEncoder", "Tower", "evaluating"]
+
+_Module = TypeVar("_Module", bound=nn.Module)
+_Item = TypeVar("_Item")
 
 
 class CLIPImageEncoder(nn.Module):
@@ -47,7 +50,7 @@ class CLIPImageEncoder(nn.Module):
         with _no_grad_if_frozen(self, "head"):
             return F.normalize(self.head(features), dim=-1)
 
-    def train(self, mode: bool = True) -> Self:
+    def train(self: _Module, mode: bool = True) -> _Module:
         """Set train or eval mode; frozen parts stay in eval mode."""
         super().train(mode)
         _frozen_to_eval(self)
@@ -87,7 +90,7 @@ class CLIPTextEncoder(nn.Module):
         with _no_grad_if_frozen(self, "head"):
             return F.normalize(self.head(features), dim=-1)
 
-    def train(self, mode: bool = True) -> Self:
+    def train(self: _Module, mode: bool = True) -> _Module:
         """Set train or eval mode; frozen parts stay in eval mode."""
         super().train(mode)
         _frozen_to_eval(self)
@@ -95,7 +98,6 @@ class CLIPTextEncoder(nn.Module):
 
 
 Tower = CLIPImageEncoder | CLIPTextEncoder
-_Item = TypeVar("_Item")
 
 
 class CLIP(nn.Module):
@@ -232,7 +234,7 @@ class CLIP(nn.Module):
             )
         return tower
 
-    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+    def _apply(self: "CLIP", fn: Any, recurse: bool = True) -> "CLIP":
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if self.loss is not None:
             self.loss._apply(fn, recurse)  # type: ignore[no-untyped-call]
@@ -247,7 +249,7 @@ def _freeze(tower: Tower, mode: TrainMode) -> tuple[str, ...]:
     return parts
 
 
-def _frozen_to_eval(tower: Tower) -> None:
+def _frozen_to_eval(tower: Any) -> None:
     for part in tower.frozen_parts:
         getattr(tower, part).eval()
 

@@ -20,7 +20,7 @@ def check(
     import torch
     from huggingface_hub import constants
 
-    from zoo.build import plan
+    from zoo.assembly import plan
 
     constants.HF_HUB_OFFLINE = True
     planned = plan(spec, overrides=overrides_from(changes))

@@ -11,7 +11,7 @@ from zoo.errors import UnknownNameError, WeightsError, suggestion
 from zoo.registry import KINDS, Component, catalog, describe
 
 if TYPE_CHECKING:
-    from zoo.build import Plan
+    from zoo.assembly import Plan
 
 __all__ = ["show"]
 
@@ -82,7 +82,7 @@ def _of_component(component: Component, name: str) -> dict[str, Any]:
 def _of_model(name: str, overrides: dict[str, Any]) -> dict[str, Any]:
     from huggingface_hub import constants
 
-    from zoo.build import plan
+    from zoo.assembly import plan
 
     constants.HF_HUB_OFFLINE = True  # showing a model downloads nothing
     planned = plan(name, overrides=overrides)

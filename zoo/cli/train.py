@@ -70,7 +70,7 @@ def train_and_save(
     **given: Any,
 ) -> dict[str, Any]:
     """Everything `zoo train` does; `given` are the recipe's values that were asked for."""
-    from zoo.build import plan
+    from zoo.assembly import plan
 
     if folder.exists() and not overwrite:
         raise FolderError(f"{folder}: exists already; give another --out, or --overwrite")

@@ -89,7 +89,7 @@ def resolve(
 
 
 def arguments_of(
-    factory: Callable[..., Any], reserved: frozenset[str]
+    factory: Callable[..., Any], reserved: frozenset[str] = frozenset()
 ) -> dict[str, inspect.Parameter]:
     """The arguments that a spec may give to a factory, with annotations evaluated."""
     try:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from zoo.build import plan
+from zoo.assembly import plan
 from zoo.errors import FolderError, UnknownNameError, WeightsError
 from zoo.spec import ModelSpec
 from zoo.weights.read import load_strictly, read_tensors, sha256_of, state_sha256

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from zoo.errors import PluginError, SpecError, ZooError, suggestion
 from zoo.registry import Catalog, Kind, catalog
-from zoo.registry.resolve import Resolved, bind, resolve
+from zoo.registry.resolve import Resolved, arguments_of, bind, resolve
 from zoo.spec import ModelSpec, Ref, TowerSpec, validate
 from zoo.spec_layers import Layered, layers_of
 
@@ -191,6 +191,11 @@ class Plan:
         where = self.layered.source_of(f"{path}.args")
         args = bind(factory, resolved, reserved, f"{path}.args", where)
         if "weights" in reserved:
+            if "weights" not in arguments_of(factory):
+                raise PluginError(
+                    f"{path}: the factory of {resolved.root.name!r} of {resolved.root.origin} takes "
+                    "no argument 'weights', which every encoder's does"
+                )
             tower: TowerSpec = getattr(self.spec, path.partition(".")[0])
             tag = resolved.weights if tower.weights == "default" else tower.weights
             if tag is not None or tower.weights is None:  # else the factory's own default

@@ -1,0 +1,114 @@
+"""Every test runs offline, in caches of its own, and without the plugins of the machine it runs on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+_HOME = Path(tempfile.mkdtemp(prefix="zoo-tests-"))
+# Read once, when the libraries are first imported.
+os.environ["HF_HOME"] = str(_HOME / "huggingface")
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["ZOO_PLUGINS"] = ""
+os.environ["TORCH_HOME"] = str(_HOME / "torch")
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(_HOME, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    from zoo.registry.catalog import _session, catalog
+
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "zoo-cache"))
+    monkeypatch.setenv("ZOO_PLUGINS", "")
+    monkeypatch.delenv("ZOO_REGISTRY", raising=False)
+    monkeypatch.delenv("ZOO_STRICT", raising=False)
+    monkeypatch.chdir(tmp_path)
+    catalog.cache_clear()
+    yield
+    _session.clear()
+    catalog.cache_clear()
+
+
+@pytest.fixture
+def user_registry(tmp_path: Path) -> Callable[[str], Path]:
+    """Writes `zoo.toml` in the working folder."""
+    from zoo.registry import catalog
+
+    def write(text: str) -> Path:
+        path = tmp_path / "zoo.toml"
+        path.write_text(text)
+        catalog.cache_clear()
+        return path
+
+    return write
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Puts a hand-written distribution on the path: metadata, entry points and modules."""
+    from zoo.registry import catalog
+
+    monkeypatch.delenv("ZOO_PLUGINS")
+
+    def write(
+        name: str,
+        entry_points: dict[str, dict[str, str]],
+        files: dict[str, str] | None = None,
+        version: str = "1.0",
+    ) -> Path:
+        site = tmp_path / "site" / name
+        info = site / f"{name.replace('-', '_')}-{version}.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        sections = [
+            f"[{group}]\n" + "".join(f"{key} = {value}\n" for key, value in entries.items())
+            for group, entries in entry_points.items()
+        ]
+        (info / "entry_points.txt").write_text("\n".join(sections))
+        for file, text in (files or {}).items():
+            (site / file).parent.mkdir(parents=True, exist_ok=True)
+            (site / file).write_text(text)
+        monkeypatch.syspath_prepend(site)
+        catalog.cache_clear()
+        return site
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def clip_in_hub_cache() -> Path:
+    """`openai/clip-vit-base-patch32` as the hub lays it out, with seeded weights at full size."""
+    from standins import clip_repository
+
+    return clip_repository(Path(os.environ["HF_HOME"], "hub"))
+
+
+@pytest.fixture(scope="session")
+def resnet50_in_torch_hub() -> Path:
+    """`resnet50-11ad3fa6.pth` in torch hub's cache, with seeded weights."""
+    from standins import resnet50_checkpoint
+
+    return resnet50_checkpoint(Path(os.environ["TORCH_HOME"], "hub", "checkpoints"))
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[Path]:
+    """Twelve small pictures of one colour each."""
+    from PIL import Image
+
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    paths = []
+    for number in range(12):
+        path = folder / f"{number}.png"
+        Image.new("RGB", (40, 32), (20 * number, 255 - 20 * number, 128)).save(path)
+        paths.append(path)
+    return paths

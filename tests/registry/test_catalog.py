@@ -1,0 +1,375 @@
+"""Names, layers, plugins: who answers to a name, and what a broken plugin does."""
+
+import subprocess
+import sys
+
+import pytest
+
+import zoo
+from zoo.errors import AmbiguousNameError, PluginError, RegistryError, UnknownNameError
+from zoo.registry import as_kind, catalog
+
+HEAD_HOOKS = """
+from zoo import HookedComponent, hookimpl
+
+@hookimpl
+def zoo_projection_heads():
+    return [HookedComponent("{name}", "heads_of_{module}:Head", "a head for tests")]
+"""
+
+
+def hooks(install, dist, name="wide"):
+    module = dist.replace("-", "_")
+    install(
+        dist,
+        {"zoo.plugins": {"hooks": f"{module}_hooks"}},
+        {
+            f"{module}_hooks.py": HEAD_HOOKS.format(name=name, module=module),
+            f"heads_of_{module}.py": (
+                "from torch import nn\n"
+                "class Head(nn.Linear):\n"
+                "    def __init__(self, *, in_dim: int, out_dim: int) -> None:\n"
+                "        super().__init__(in_dim, out_dim)\n"
+            ),
+        },
+    )
+
+
+def only_failure():
+    (failure,) = catalog().failures
+    return failure
+
+
+def test_built_in_names_are_all_there():
+    assert zoo.available("image_encoders") == [
+        "convnext-tiny", "efficientnet-b0", "mobilenetv4", "resnet50", "resnet50d", "swin-tiny",
+        "timm/*", "torchvision/*", "vit-s16",
+    ]  # fmt: skip
+    assert zoo.available("text_encoders") == ["clip-vit-b32", "hf/*"]
+    assert zoo.available("heads") == ["identity", "linear", "mlp-gelu", "residual-mlp"]
+    assert zoo.available("loss") == ["info-nce"]
+    assert zoo.available("models", "*50*") == ["resnet50-clip", "resnet50d-clip"]
+    assert zoo.available("datasets") == []
+
+
+def test_every_built_in_says_what_it_is():
+    for component in catalog().select():
+        assert component.summary, component.name
+        assert str(component.origin).startswith("clip-zoo ")
+
+
+@pytest.mark.parametrize("word", ["models", "model", "projection-heads", "head", "Losses", "loss"])
+def test_kinds_in_any_usual_form(word):
+    assert as_kind(word) in ("models", "projection_heads", "losses")
+
+
+def test_unknown_kind_names_the_nearest():
+    with pytest.raises(RegistryError, match=r"unknown kind 'modles'; .*Did you mean 'models'\?"):
+        zoo.available("modles")
+
+
+def test_family_takes_the_rest_of_the_name():
+    match = catalog().find("image_encoders", "timm/convnext_tiny.fb_in1k")
+    assert (match.component.name, match.rest) == ("timm/*", "convnext_tiny.fb_in1k")
+    assert catalog().find("text_encoders", "hf/owner/name").rest == "owner/name"
+
+
+def test_unknown_name_has_the_nearest():
+    with pytest.raises(
+        UnknownNameError, match=r"unknown model 'resnet50-clp'. Did you mean 'resnet50-clip'"
+    ):
+        catalog().find("models", "resnet50-clp")
+    with pytest.raises(UnknownNameError, match=r"The families are timm/NAME, torchvision/NAME"):
+        catalog().find("image_encoders", "tim/resnet18")
+
+
+def test_entry_point_is_listed_without_import(install):
+    install(
+        "zoo-third",
+        {"zoo.image_encoders": {"third": "module_that_explodes:create"}},
+        {"module_that_explodes.py": "raise SystemExit('imported')"},
+    )
+    assert "third" in zoo.available("image_encoders")
+    component = catalog().find("image_encoders", "third").component
+    assert str(component.origin) == "zoo-third 1.0"
+    assert catalog().find("image_encoders", "zoo-third/third").component == component
+
+
+def test_plugin_family(install):
+    install("zoo-third", {"zoo.text_encoders": {"open_clip/*": "third:create"}})
+    assert catalog().find("text_encoders", "open_clip/ViT-B-32").rest == "ViT-B-32"
+    assert catalog().find("text_encoders", "zoo-third/open_clip/ViT-B-32").rest == "ViT-B-32"
+
+
+def test_hook_gives_heads_like_the_built_in_ones(install):
+    hooks(install, "zoo-heads")
+    model = zoo.build(
+        "resnet50-clip", pretrained=False, overrides={"image.head": "wide"}, towers=["image"]
+    )
+    assert type(model.image_encoder.head).__name__ == "Head"
+    assert model.provenance["image.head"]["origin"]["name"] == "zoo-heads"
+
+
+def test_two_plugins_with_one_name(install):
+    hooks(install, "zoo-a")
+    hooks(install, "zoo-b")
+    with pytest.raises(
+        AmbiguousNameError, match=r"'wide' is offered by several .* 'zoo-a/wide' or 'zoo-b/wide'"
+    ):
+        catalog().find("projection_heads", "wide")
+    found = catalog().find("projection_heads", "zoo-b/wide").component
+    assert found.origin.name == "zoo-b"
+    assert {"zoo-a/wide", "zoo-b/wide"} <= set(zoo.available("heads"))
+
+
+def test_plugin_never_shadows_a_built_in(install):
+    install("zoo-rude", {"zoo.image_encoders": {"resnet50": "rude:create"}})
+    assert catalog().find("image_encoders", "resnet50").component.origin.name == "clip-zoo"
+    assert "'resnet50' is built in and cannot be replaced" in only_failure().reason
+    assert catalog().find("image_encoders", "zoo-rude/resnet50").component.target == "rude:create"
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("raise ValueError('no such luck')", "ValueError: no such luck"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("import not_installed_anywhere", "ModuleNotFoundError: No module named 'not_installed"),
+        (
+            "from zoo import hookimpl\n@hookimpl\ndef zoo_heds(): return []",
+            "unknown hook 'zoo_heds'",
+        ),
+        (
+            "from zoo import hookimpl\n@hookimpl\ndef zoo_losses(): return 'mine'",
+            "zoo_losses() returned 'mine'; it returns a list of HookedComponent",
+        ),
+        (
+            "from zoo import hookimpl\n@hookimpl\ndef zoo_losses(): return ['mine']",
+            "returned 'mine' in its list; each is a HookedComponent",
+        ),
+        (
+            "from zoo import hookimpl\n@hookimpl\ndef zoo_losses(): raise KeyError('deep')",
+            "KeyError: 'deep'",
+        ),
+        (
+            "from zoo import hookimpl, HookedComponent as H\n@hookimpl\n"
+            "def zoo_losses(): return [H('mine', 'mine.Loss', '')]",
+            "the target of 'mine' is 'mine.Loss'; write 'module:attribute'",
+        ),
+        (
+            "from zoo import hookimpl, HookedComponent as H\n@hookimpl\n"
+            "def zoo_losses(): return [H('My Loss', 'mine:Loss', '')]",
+            "loss name 'My Loss' is not legal",
+        ),
+    ],
+)
+def test_broken_hook_module_hurts_only_itself(install, code, reason):
+    install("zoo-broken", {"zoo.plugins": {"hooks": "broken_hooks"}}, {"broken_hooks.py": code})
+    hooks(install, "zoo-sound")
+    sys.modules.pop("broken_hooks", None)
+    failure = only_failure()
+    assert str(failure.origin) == "zoo-broken 1.0"
+    assert reason in failure.reason
+    assert "wide" in zoo.available("heads")
+    assert catalog().find("models", "resnet50-clip")
+
+
+def test_strict_mode_raises(install, monkeypatch):
+    install("zoo-broken", {"zoo.plugins": {"hooks": "strictly_broken"}})
+    monkeypatch.setenv("ZOO_STRICT", "1")
+    with pytest.raises(PluginError, match=r"ZOO_STRICT is set, and\n  zoo-broken 1.0 \(hooks\): "):
+        catalog()
+
+
+def test_unknown_name_mentions_the_plugin_that_failed(install):
+    install("zoo-broken", {"zoo.plugins": {"hooks": "absent_module"}})
+    with pytest.raises(
+        UnknownNameError, match=r"\(zoo-broken 1.0 failed to load; see: zoo plugins\)"
+    ):
+        catalog().find("losses", "triplet")
+
+
+def test_allow_list(install, monkeypatch):
+    hooks(install, "zoo-a", "wide")
+    install("zoo-broken", {"zoo.plugins": {"hooks": "never_imported"}})
+    monkeypatch.setenv("ZOO_PLUGINS", "zoo_A")
+    assert catalog().failures == ()
+    assert [origin.name for origin in catalog().plugins] == ["zoo-a"]
+    monkeypatch.setenv("ZOO_PLUGINS", "")
+    catalog.cache_clear()
+    assert "wide" not in zoo.available("heads")
+
+
+def test_allow_list_with_a_name_that_is_not_installed(install, monkeypatch):
+    hooks(install, "zoo-alpha")
+    monkeypatch.setenv("ZOO_PLUGINS", "zoo-alpah")
+    assert "'zoo-alpah', and no such plugin is installed. Did you mean 'zoo-alpha'?" in (
+        only_failure().reason
+    )
+
+
+def test_fence_keeps_torch_out_of_listings(install):
+    site = install(
+        "zoo-heavy",
+        {"zoo.plugins": {"hooks": "heavy_hooks"}},
+        {"heavy_hooks.py": "import torch\nfrom zoo import hookimpl"},
+    )
+    code = (
+        f"import sys; sys.path.insert(0, {str(site)!r})\n"
+        "from zoo.registry import catalog\n"
+        "print([f.reason for f in catalog().failures if f.origin.name == 'zoo-heavy'])\n"
+        "print(sorted({'torch', 'timm', 'transformers', 'torchvision'} & set(sys.modules)))"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert "the hook module imports 'torch', which makes every listing slow" in said[0]
+    assert said[1] == "[]"
+
+
+def test_what_a_plugin_prints_stays_out_of_json(install, capsys):
+    install(
+        "zoo-chatty",
+        {"zoo.plugins": {"hooks": "chatty_hooks"}},
+        {"chatty_hooks.py": "print('hello')"},
+    )
+    catalog()
+    assert capsys.readouterr().out == ""
+
+
+def test_fragment_adds_models(install):
+    install(
+        "zoo-models",
+        {"zoo.registries": {"models": "zoo_models:models.toml"}},
+        {
+            "zoo_models/__init__.py": "raise RuntimeError('fragments are read, not imported')",
+            "zoo_models/models.toml": '[models.mine]\nbase = "resnet50-clip"\nimage.train = "head"',
+        },
+    )
+    assert zoo.available("models", "mine") == ["mine"]
+    assert "zoo_models" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("toml", "reason"),
+    [
+        ("[models.mine", "not valid TOML"),
+        ("schema_version = 99", "schema_version is 99, and this zoo reads up to 1; upgrade"),
+        ("[modles.mine]", "unknown table [modles]; .* Did you mean 'models'?"),
+        (
+            '[image_encoders.mine]\nfactory = "os:system"',
+            "names a factory to import, which a registry",
+        ),
+        (
+            '[image_encoders.mine]\nuse = "resnet50"\nagrs = {}',
+            "unknown key 'agrs'. Did you mean 'args'",
+        ),
+        ("[image_encoders.mine]", 'needs use = "NAME"'),
+        (
+            '[image_encoders.mine]\nuse = "resnet50"\noverride = true',
+            "override is for the user's own",
+        ),
+    ],
+)
+def test_bad_fragment(install, toml, reason):
+    install(
+        "zoo-models",
+        {"zoo.registries": {"models": "zoo_models:models.toml"}},
+        {"zoo_models/__init__.py": "", "zoo_models/models.toml": toml},
+    )
+    failure = only_failure()
+    assert "models.toml" in failure.reason
+    for piece in reason.split(" .* "):
+        assert piece in failure.reason
+
+
+def test_fragment_that_is_not_there(install):
+    install(
+        "zoo-models",
+        {"zoo.registries": {"models": "zoo_absent:models.toml"}},
+    )
+    assert "there is no package 'zoo_absent'" in only_failure().reason
+
+
+def test_user_file_adds_and_replaces(user_registry):
+    user_registry(
+        """
+        [image_encoders.small]
+        use = "timm/resnet18"
+        args = { drop_rate = 0.1 }
+
+        [image_encoders.resnet50]
+        override = true
+        use = "clip-zoo/resnet50"
+        weights = "IMAGENET1K_V1"
+
+        [models.small-clip]
+        base = "resnet50-clip"
+        image.encoder = "small"
+        """
+    )
+    assert "small-clip" in zoo.available("models")
+    component = catalog().find("image_encoders", "resnet50").component
+    assert component.weights == "IMAGENET1K_V1"
+    assert str(component.origin) == "zoo.toml"
+    assert component.overrides is not None
+    assert component.overrides.name == "clip-zoo"
+    model = zoo.build("small-clip", pretrained=False, towers=["image"])
+    assert model.spec.image.encoder.args["drop_rate"] == 0.1
+    assert model.image_encoder.encoder.out_dim == 512
+
+
+def test_user_file_must_say_override(user_registry):
+    user_registry('[image_encoders.resnet50]\nuse = "timm/resnet50"')
+    with pytest.raises(
+        RegistryError,
+        match=r"zoo.toml: the image encoder name 'resnet50' is taken by clip-zoo .*override = true",
+    ):
+        catalog()
+
+
+def test_override_of_nothing(user_registry):
+    user_registry('[image_encoders.resnet5]\noverride = true\nuse = "timm/resnet50"')
+    with pytest.raises(
+        RegistryError, match=r"there is nothing to replace. Did you mean 'resnet50'"
+    ):
+        catalog()
+
+
+def test_presets_that_go_round(user_registry):
+    user_registry(
+        '[image_encoders.a]\nuse = "b"\n[image_encoders.b]\nuse = "a"\n'
+        '[models.m]\nbase = "resnet50-clip"\nimage.encoder = "a"'
+    )
+    with pytest.raises(RegistryError, match="goes round: a -> b -> a"):
+        zoo.build("m", pretrained=False)
+
+
+def test_registry_variable(tmp_path, monkeypatch):
+    path = tmp_path / "elsewhere.toml"
+    path.write_text('[models.mine]\nbase = "resnet50-clip"')
+    monkeypatch.setenv("ZOO_REGISTRY", str(path))
+    assert "mine" in zoo.available("models")
+    monkeypatch.setenv("ZOO_REGISTRY", str(tmp_path / "absent.toml"))
+    catalog.cache_clear()
+    with pytest.raises(
+        RegistryError, match=r"ZOO_REGISTRY names .*absent.toml', and there is no such"
+    ):
+        catalog()
+
+
+def test_register_in_a_session():
+    from zoo.heads.linear import LinearHead
+
+    zoo.register("head", "mine", LinearHead, summary="of this session")
+    component = catalog().find("projection_heads", "mine").component
+    assert component.origin.layer == "session"
+    assert "zoo.heads.linear" in str(component.origin)
+    with pytest.raises(RegistryError, match="the projection head name 'mine' is taken by session"):
+        zoo.register("head", "mine", LinearHead)
+    with pytest.raises(RegistryError, match="'linear' is taken by clip-zoo"):
+        zoo.register("head", "linear", LinearHead)
+    with pytest.raises(RegistryError, match="cannot be called"):
+        zoo.register("head", "other", "zoo.heads.linear:LinearHead")
+    with pytest.raises(RegistryError, match="name 'Bad Name' is not legal"):
+        zoo.register("head", "Bad Name", LinearHead)

@@ -1,0 +1,245 @@
+"""From names to a model: arguments, contracts, towers, provenance."""
+
+import pytest
+import torch
+from torch import nn
+
+import zoo
+from zoo.errors import (
+    ArgumentError,
+    PluginError,
+    SpecError,
+    TowerError,
+    UnknownNameError,
+    WeightsError,
+)
+
+
+def build(**overrides):
+    paths = {key.replace("__", "."): value for key, value in overrides.items()}
+    return zoo.build(
+        "resnet50-clip",
+        pretrained=False,
+        towers=("image",),
+        overrides={"image.encoder": "torchvision/resnet18", **paths},
+    )
+
+
+def test_arguments_reach_the_component():
+    model = build(image__head__args={"hidden_dim": 96, "dropout": 0.5})
+    assert model.image_encoder.head.fc1.out_features == 96
+    assert model.image_encoder.head.dropout.p == 0.5
+
+
+def test_the_spec_of_a_model_is_filled_in_and_builds_the_same_again():
+    model = build(image__head__args={"hidden_dim": 96})
+    assert model.spec.image.head.args == {
+        "hidden_dim": 96,
+        "normalize": False,
+        "dropout": 0.0,
+        "input_dropout": 0.0,
+    }
+    again = zoo.build(model.spec, towers=("image",))
+    assert again.spec == model.spec
+    assert [p.shape for p in again.parameters()] == [p.shape for p in model.parameters()]
+
+
+def test_provenance_names_every_component():
+    model = zoo.build("resnet50-clip", pretrained=False)
+    assert set(model.provenance) == {
+        "image.encoder", "image.head", "text.encoder", "text.head", "loss",
+    }  # fmt: skip
+    for entry in model.provenance.values():
+        assert entry["origin"]["name"] == "clip-zoo"
+        assert entry["target"].startswith("zoo.")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "error", "said"),
+    [
+        (
+            {"image__head__args": {"hiden_dim": 8}},
+            ArgumentError,
+            r"image.head.args.hiden_dim \(override image.head.args\): the projection head 'mlp-gelu' "
+            r"has no argument 'hiden_dim'; it takes hidden_dim, .*Did you mean 'hidden_dim'\?",
+        ),
+        (
+            {"image__head__args": {"hidden_dim": "8"}},
+            ArgumentError,
+            r"image.head.args.hidden_dim .*takes int \| None here, not '8'",
+        ),
+        (
+            {"image__head__args": {"hidden_dim": True}},
+            ArgumentError,
+            r"takes int \| None here, not True",
+        ),
+        (
+            {"image__head__args": {"in_dim": 8}},
+            ArgumentError,
+            r"image.head.args.in_dim .*zoo itself passes 'in_dim' to the projection head",
+        ),
+        (
+            {"image__encoder": {"name": "resnet50", "args": {"architecture": "vgg11"}}},
+            ArgumentError,
+            r"image.encoder.args.architecture .*the image encoder 'resnet50' has no argument",
+        ),
+        (
+            {"loss__args": {"temprature": 0.1}},
+            ArgumentError,
+            r"loss.args.temprature .*the loss 'info-nce' has no .*Did you mean 'temperature'\?",
+        ),
+        (
+            {"loss__args": {"temperature": 0.001}},
+            ArgumentError,
+            r"loss \(.*temperature of at least 1 / max_scale = 0.01, not 0.001",
+        ),
+        (
+            {"image__head": "identity"},
+            ArgumentError,
+            r"image.head \(override image.head\): the head 'identity' keeps the encoder's 512 "
+            r"features, and the embedding has 64",
+        ),
+        (
+            {"image__encoder": "torchvision/resnet19"},
+            UnknownNameError,
+            r"image.encoder \(override .*torchvision has no architecture 'resnet19'. Did you mean "
+            r"'resnet1(8|01)'",
+        ),
+        (
+            {"image__encoder": "timm/resnet19"},
+            UnknownNameError,
+            r"timm has no architecture 'resnet19'. Did you mean",
+        ),
+        (
+            {"image__head": "linaer"},
+            UnknownNameError,
+            r"image.head .*unknown projection head 'linaer'. Did you mean 'linear'\?",
+        ),
+    ],
+)
+def test_faults(overrides, error, said):
+    with pytest.raises(error, match=said):
+        build(embedding_dim=64, **overrides)
+
+
+def test_weights_tags_are_checked_before_anything_is_fetched():
+    with pytest.raises(
+        UnknownNameError, match=r"has no weights 'IMAGENET1K_V3'; it has IMAGENET1K_V1"
+    ):
+        zoo.build("resnet50-clip", overrides={"image.weights": "IMAGENET1K_V3"})
+    with pytest.raises(
+        UnknownNameError, match=r"resnet50d has no weights 'ra3_in1k'; .* 'ra2_in1k'"
+    ):
+        zoo.build("resnet50d-clip", overrides={"image.weights": "ra3_in1k"})
+
+
+def test_mistyped_arguments_are_refused_before_weights_load(monkeypatch):
+    def never(*_args, **_options):
+        raise AssertionError("weights were asked for")
+
+    monkeypatch.setattr("zoo.encoders.torchvision_image.cached_checkpoint", never)
+    with pytest.raises(ArgumentError):
+        zoo.build(
+            "resnet50-clip", overrides={"text.head": {"name": "linear", "args": {"bais": True}}}
+        )
+
+
+def test_without_network_and_cache_the_error_says_how():
+    with pytest.raises(
+        WeightsError,
+        match=r"image.encoder .*resnet50d.ra2_in1k.*not cached.*hf download timm/resnet50d.ra2_in1k",
+    ):
+        zoo.build("resnet50d-clip", towers=("image",))
+    with pytest.raises(
+        WeightsError,
+        match=r"'nobody/nothing' cannot be loaded: nothing of it is cached .*hf download nobody/nothing",
+    ):
+        zoo.build("resnet50-clip", overrides={"text.encoder": "hf/nobody/nothing"}, towers=["text"])
+
+
+def test_towers():
+    image_only = build()
+    assert image_only.text_encoder is None
+    with pytest.raises(TowerError, match="built without its text tower; build it with towers that"):
+        image_only.encode_text(torch.ones(1, 4).long(), torch.ones(1, 4).long())
+    with pytest.raises(
+        SpecError, match=r"no tower 'txt'; the towers are image and text. Did you mean"
+    ):
+        zoo.build("resnet50-clip", towers=["txt"])
+    with pytest.raises(SpecError, match="name at least one"):
+        zoo.build("resnet50-clip", towers=[])
+
+
+class Tiny(nn.Module):
+    """An encoder that keeps the contract with the fewest lines."""
+
+    def __init__(self, *, weights: str | None = None, width: int = 4) -> None:
+        super().__init__()
+        self.out_dim = width
+        self.preprocess = zoo.Preprocess(8, (8, 8), "bilinear", (0.5,) * 3, (0.5,) * 3)
+        self.conv = nn.Conv2d(3, width, 8)
+
+    def forward(self, images):
+        return self.conv(images).flatten(1)
+
+
+def test_a_registered_class_is_an_encoder():
+    zoo.register("image_encoder", "tiny", Tiny)
+    model = build(image__encoder={"name": "tiny", "args": {"width": 6}})
+    assert model.encode_image(torch.rand(2, 3, 8, 8)).shape == (2, 512)
+    assert model.provenance["image.encoder"]["origin"]["layer"] == "session"
+
+
+def test_a_factory_that_breaks_the_contract_is_named():
+    zoo.register("image_encoder", "no-dim", lambda *, weights=None: nn.Identity())
+    with pytest.raises(
+        PluginError, match=r"'no-dim' of session .* built has no 'out_dim'; every image"
+    ):
+        build(image__encoder="no-dim")
+    zoo.register("image_encoder", "no-weights", lambda: nn.Identity())
+    with pytest.raises(
+        PluginError, match=r"'no-weights' of session .* takes no argument 'weights'"
+    ):
+        build(image__encoder="no-weights")
+
+
+def test_a_head_whose_size_does_not_fit_is_refused_at_build():
+    zoo.register("head", "stubborn", lambda *, in_dim, out_dim: nn.Linear(in_dim, 7))
+    with pytest.raises(
+        SpecError,
+        match=r"the head 'stubborn' does not map the encoder's 512 features to embedding_dim = 512: "
+        r"its output for one of them has shape \(1, 7\)",
+    ):
+        build(image__head="stubborn")
+    zoo.register("head", "deaf", lambda *, in_dim, out_dim: nn.Linear(3, out_dim))
+    with pytest.raises(SpecError, match=r"'deaf' does not map .* it fails on them: mat1 and mat2"):
+        build(image__head="deaf")
+
+
+def test_a_target_that_cannot_be_imported(install):
+    install("zoo-broken", {"zoo.image_encoders": {"gone": "gone_module:create"}})
+    with pytest.raises(
+        PluginError,
+        match=r"image encoder 'gone' of zoo-broken 1.0 could not be imported from 'gone_module:create'",
+    ):
+        build(image__encoder="gone")
+    install(
+        "zoo-typo",
+        {"zoo.image_encoders": {"typo": "typo_module:craete"}},
+        {"typo_module.py": "def create(*, weights=None): ..."},
+    )
+    with pytest.raises(PluginError, match=r"has no 'craete'. Did you mean 'create'\?"):
+        build(image__encoder="typo")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", zoo.available("models"))
+def test_every_built_in_model_builds_without_network_or_file(name):
+    model = zoo.build(name, pretrained=False).eval()
+    crop = model.image_encoder.encoder.preprocess.crop
+    with torch.no_grad():
+        image_embeds, text_embeds = model(
+            torch.rand(2, 3, *crop), torch.randint(0, 49408, (2, 9)), torch.ones(2, 9).long()
+        )
+    assert image_embeds.shape == text_embeds.shape == (2, model.spec.embedding_dim)
+    assert model.parameter_counts()["text.encoder"] == (0, 63_428_096)

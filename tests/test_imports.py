@@ -1,0 +1,57 @@
+"""The light paths stay light: listing imports no deep-learning library, and is quick."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+HEAVY = ("torch", "torchvision", "timm", "transformers", "numpy", "PIL")
+
+
+def loaded_by(code: str) -> set[str]:
+    probe = (
+        f"import sys\n{code}\nprint([m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    return set(eval(done.stderr.splitlines()[-1]))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import zoo",
+        "import zoo; zoo.available()",
+        "import runpy\ntry: runpy.run_module('zoo.list', run_name='__main__')\nexcept SystemExit: pass",
+        "import zoo.heads, zoo.losses, zoo.registry",
+        "import zoo.cli.main",
+    ],
+)
+def test_nothing_heavy_is_imported(code):
+    assert loaded_by(code) == set()
+
+
+def best_of(count: int, *command: str) -> float:
+    seconds = []
+    for _ in range(count):
+        start = time.perf_counter()
+        subprocess.run(command, check=True, capture_output=True)
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+def test_budgets_with_room_for_a_busy_machine():
+    assert best_of(5, sys.executable, "-m", "zoo.list") < 0.6
+    empty = best_of(5, sys.executable, "-c", "pass")
+    assert best_of(5, sys.executable, "-c", "import zoo") - empty < 0.12
+
+
+def test_public_face():
+    import zoo
+
+    for name in zoo.__all__:
+        assert getattr(zoo, name) is not None
+    assert set(zoo.__all__) < set(dir(zoo))
+    assert zoo.__version__
+    with pytest.raises(AttributeError, match="module 'zoo' has no attribute 'biuld'"):
+        zoo.biuld  # noqa: B018

@@ -1,0 +1,205 @@
+"""Specs: where they come from, how layers meet, and what a fault says."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from zoo import ModelSpec
+from zoo.assembly import plan
+from zoo.errors import RegistryError, SpecError, UnknownNameError
+from zoo.spec import spec_schema
+
+MINE = """
+base = "resnet50-clip"
+embedding_dim = 256
+
+[image]
+encoder = "timm/resnet18"
+
+[text]
+head = { name = "linear", args = { bias = true } }
+"""
+
+
+def spec_of(source, **options) -> ModelSpec:
+    return plan(source, **options).spec
+
+
+def test_a_name():
+    spec = spec_of("resnet50-clip")
+    assert spec.name == "resnet50-clip"
+    assert spec.embedding_dim == 512
+    assert spec.image.head.args == {"hidden_dim": 2048}
+    assert (spec.image.train, spec.text.train) == ("full", "frozen")
+
+
+def test_base_is_followed():
+    spec = spec_of("swin-tiny-clip")
+    assert spec.name == "swin-tiny-clip"
+    assert spec.image.encoder.name == "swin-tiny"
+    assert spec.image.head.name == "mlp-gelu"
+    assert "Swin" in spec.summary
+
+
+def test_a_toml_file_and_a_json_file_say_the_same(tmp_path):
+    import tomllib
+
+    (tmp_path / "mine.toml").write_text(MINE)
+    (tmp_path / "mine.json").write_text(json.dumps(tomllib.loads(MINE)))
+    spec = spec_of(tmp_path / "mine.toml")
+    assert spec == spec_of(str(tmp_path / "mine.json"))
+    assert spec == spec_of({**tomllib.loads(MINE), "name": "mine"})
+    assert spec.name == "mine"
+    assert spec.text.head.args == {"bias": True}
+
+
+def test_json_round_trip():
+    spec = spec_of("resnet50-clip")
+    assert ModelSpec.model_validate_json(spec.model_dump_json()) == spec
+    assert spec_of(spec) == spec
+
+
+def test_overrides_by_dotted_path():
+    spec = spec_of(
+        "resnet50-clip",
+        overrides={"image.head.args.hidden_dim": 1024, "loss.args": {"temperature": 0.1}},
+    )
+    assert spec.image.head.args == {"hidden_dim": 1024}
+    assert spec.loss.args == {"temperature": 0.1}
+
+
+def test_another_component_drops_arguments_meant_for_the_former():
+    spec = spec_of("resnet50-clip", overrides={"image.head": "linear"})
+    assert (spec.image.head.name, spec.image.head.args) == ("linear", {})
+    spec = spec_of("resnet50-clip", overrides={"image.head.name": "linear"})
+    assert spec.image.head.args == {}
+    spec = spec_of("resnet50-clip", overrides={"image.head.name": "mlp-gelu"})
+    assert spec.image.head.args == {"hidden_dim": 2048}
+
+
+def test_another_encoder_drops_the_weights_tag():
+    pinned = {**spec_of("resnet50-clip").model_dump(), "name": "pinned"}
+    pinned["image"]["weights"] = "IMAGENET1K_V1"
+    assert spec_of(pinned, overrides={"image.encoder": "swin-tiny"}).image.weights == "default"
+    chosen = {"image.encoder": "swin-tiny", "image.weights": "ms_in22k"}
+    assert spec_of(pinned, overrides=chosen).image.weights == "ms_in22k"
+
+
+def test_weights_none_in_toml():
+    assert spec_of("resnet50-clip", overrides={"image.weights": "none"}).image.weights is None
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (
+            {"image.hed.name": "linear"},
+            r"image.hed \(override image.hed.name\): unknown key 'hed'; here belong encoder, "
+            r"weights, head, train. Did you mean 'head'\?",
+        ),
+        (
+            {"imgae.head": "linear"},
+            r"imgae \(override imgae.head\): unknown key 'imgae'; .* Did you mean 'image'\?",
+        ),
+        (
+            {"image.train": "frozn"},
+            r"image.train \(override image.train\): .* not 'frozn'. Did you mean 'frozen'\?",
+        ),
+        ({"embedding_dim": "512"}, r"embedding_dim \(override .*valid integer, not '512'"),
+        ({"embedding_dim": 0}, r"embedding_dim \(override .*greater than 0, not 0"),
+        ({"image.head.args": 3}, r"image.head.args \(override .*valid dictionary, not 3"),
+        ({"image..head": 3}, r"override 'image..head': a path is names joined by dots"),
+    ],
+)
+def test_faults_in_overrides(overrides, said):
+    with pytest.raises(SpecError, match=said):
+        spec_of("resnet50-clip", overrides=overrides)
+
+
+def test_a_fault_names_the_file_it_is_in(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(MINE + "\n[loss]\nnmae = 'info-nce'\n")
+    with pytest.raises(SpecError, match=r"loss.nmae \(.*mine.toml\): unknown key .*mean 'name'"):
+        spec_of(path)
+
+
+def test_all_faults_are_told_at_once():
+    with pytest.raises(SpecError) as told:
+        spec_of({"image": {"encoder": "resnet50"}, "loss": 5})
+    said = str(told.value).splitlines()
+    assert any(line.startswith("image.head (spec): missing") for line in said)
+    assert any(line.startswith("text (spec): missing") for line in said)
+    assert any(line.startswith("loss (spec):") for line in said)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("broken.toml", "base = ", "broken.toml: not valid TOML"),
+        ("broken.json", "{", "broken.json: not valid JSON"),
+        ("list.json", "[]", "list.json: a spec is a table, not list"),
+    ],
+)
+def test_unreadable_files(tmp_path, name, text, said):
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(SpecError, match=said):
+        spec_of(path)
+
+
+def test_absent_file(tmp_path):
+    with pytest.raises(SpecError, match=r"absent.toml: cannot be read: No such file"):
+        spec_of(tmp_path / "absent.toml")
+
+
+def test_base_that_is_unknown_or_goes_round(user_registry):
+    with pytest.raises(UnknownNameError, match=r"unknown model 'resnet5-clip'. Did you mean"):
+        spec_of({"base": "resnet5-clip"})
+    user_registry('[models.a]\nbase = "b"\n[models.b]\nbase = "a"')
+    with pytest.raises(RegistryError, match=r"goes round: b -> a -> b|goes round: a -> b -> a"):
+        spec_of("a")
+
+
+def test_a_spec_cannot_name_a_module():
+    with pytest.raises(UnknownNameError, match="unknown image encoder 'os:system'"):
+        plan("resnet50-clip", overrides={"image.encoder": "os:system"})
+    with pytest.raises(SpecError, match="unknown key '_target_'"):
+        plan("resnet50-clip", overrides={"image.encoder._target_": "os.system"})
+
+
+class TestSchema:
+    def valid(self, data) -> bool:
+        return jsonschema.Draft202012Validator(spec_schema()).is_valid(data)
+
+    def test_is_itself_valid(self):
+        jsonschema.Draft202012Validator.check_schema(spec_schema())
+
+    def test_takes_what_zoo_takes(self):
+        import tomllib
+
+        assert self.valid(tomllib.loads(MINE))
+        assert self.valid(spec_of("resnet50-clip").model_dump(mode="json"))
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            {"base": "x", "imgae": {}},
+            {"base": "x", "image": {"train": "half"}},
+            {"base": "x", "embedding_dim": 0},
+            {"image": {"encoder": "a", "head": "b"}},
+            {"image": {"encoder": "a"}, "text": {"encoder": "a", "head": "b"}},
+        ],
+    )
+    def test_refuses_what_zoo_refuses(self, data):
+        assert not self.valid(data)
+
+
+def test_every_built_in_model_is_valid():
+    import zoo
+
+    for name in zoo.available("models"):
+        planned = plan(name, pretrained=False)
+        planned.check()
+        assert Path(planned.spec.name).suffix == ""
