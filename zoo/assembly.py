@@ -180,9 +180,19 @@ class Plan:
         for path in self.components:
             self._bind(path)
 
-    def without_weights(self) -> Plan:
-        """The same plan with random weights."""
-        return replace(self, spec=self.spec.without_weights())
+    def sketch(self) -> CLIP:
+        """The model without weights and, where its architectures allow it, without memory.
+
+        It has the sizes and train modes of the real one. Nothing is fetched.
+        """
+        import torch
+
+        bare = replace(self, spec=self.spec.without_weights())
+        try:
+            with torch.device("meta"):
+                return bare.build("meta")
+        except NotImplementedError:  # an architecture that reads tensors while it is built
+            return bare.build()
 
     def _bind(self, path: str) -> _Call:
         resolved = self.components[path]

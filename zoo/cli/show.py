@@ -98,11 +98,8 @@ def _of_model(name: str, overrides: dict[str, Any]) -> dict[str, Any]:
 
 def _sized(planned: Plan) -> tuple[dict[str, Any], dict[str, Any] | None, str | None]:
     """The filled-in spec and the parameter counts, from a model without memory or weights."""
-    import torch
-
     try:
-        with torch.device("meta"):
-            model = planned.without_weights().build("meta")
+        model = planned.sketch()
     except WeightsError as error:
         return planned.spec.model_dump(mode="json"), None, str(error)
     counts = {

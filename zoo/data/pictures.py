@@ -19,26 +19,27 @@ def open_picture(picture: Picture) -> Image.Image:
     """
     name = "picture" if isinstance(picture, Image.Image) else fspath(picture)
     try:
-        image = picture if isinstance(picture, Image.Image) else _opened(picture)
-        return _rgb(ImageOps.exif_transpose(image))
+        if isinstance(picture, Image.Image):
+            return _rgb(ImageOps.exif_transpose(picture))
+        with open(picture, "rb") as file, Image.open(file) as image:
+            _refuse_bomb(image)
+            return _rgb(ImageOps.exif_transpose(image))
     except FileNotFoundError as error:
         raise DataError(f"{name}: there is no such picture") from error
     except UnidentifiedImageError as error:
         raise DataError(f"{name}: not a picture in a format that Pillow knows") from error
-    except Image.DecompressionBombError as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"{name}: refused: {error}") from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise DataError(f"{name}: the picture cannot be read: {error}") from error
 
 
-def _opened(path: str | PathLike[str]) -> Image.Image:
-    image = Image.open(path)
+def _refuse_bomb(image: Image.Image) -> None:
     limit = Image.MAX_IMAGE_PIXELS  # Pillow itself only warns up to twice this
     if limit is not None and image.width * image.height > limit:
         raise Image.DecompressionBombError(
             f"{image.width} x {image.height} pixels, more than {limit:,}, may be an attack"
         )
-    return image
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -1,6 +1,7 @@
 """Text encoders from HuggingFace: any repository or folder, with pooling chosen right."""
 
 import json
+import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from inspect import signature
@@ -8,6 +9,7 @@ from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import MODEL_MAPPING, AutoConfig, AutoModel, PretrainedConfig
 from transformers.models.auto.modeling_auto import (
@@ -154,6 +156,17 @@ def pool(
     return states[torch.arange(len(states), device=states.device), position]
 
 
+_UNREADABLE = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    KeyError,
+    EOFError,
+    pickle.UnpicklingError,
+    SafetensorError,
+)
+
+
 def _config(files: HubFiles) -> PretrainedConfig:
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(files.folder, trust_remote_code=False)
@@ -202,7 +215,7 @@ def _backbone(config: PretrainedConfig, files: HubFiles | None) -> nn.Module:
                 weights_only=True,
                 **options,
             )
-    except (OSError, RuntimeError, ValueError, KeyError, EOFError) as error:
+    except _UNREADABLE as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise WeightsError(
             f"{files.file(files.weights or '')}: cannot be loaded: {first}"

@@ -35,9 +35,7 @@ class Preprocess:
         size = [self.resize] if isinstance(self.resize, int) else list(self.resize)
         mode = InterpolationMode(self.interpolation)
         resized = F.resize(picture, size, interpolation=mode, antialias=True)
-        pixels = F.to_dtype(
-            F.pil_to_tensor(F.center_crop(resized, list(self.crop))), float32, scale=True
-        )
+        pixels = F.pil_to_tensor(F.center_crop(resized, list(self.crop))).to(float32) / 255
         tensor: Tensor = F.normalize(pixels, list(self.mean), list(self.std))
         return tensor
 

@@ -1,0 +1,153 @@
+"""HuggingFace text encoders from small seeded folders: pooling, context, refusals."""
+
+import json
+
+import pytest
+import torch
+from transformers import BertConfig, BertModel, BertTokenizer, GPT2Config, GPT2Model
+
+from standins import write_clip_tokenizer
+from zoo.encoders.hf_text import create, pool
+from zoo.errors import ArgumentError, WeightsError
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "cat", "dog", "pizza"]
+
+
+@pytest.fixture
+def bert(tmp_path):
+    folder = tmp_path / "bert"
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(WORDS),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=20,
+    )
+    BertModel(config).save_pretrained(folder)
+    (folder / "vocab.txt").write_text("\n".join(WORDS))
+    BertTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
+    return folder
+
+
+def test_mean_is_the_default_for_bert(bert):
+    encoder = create(str(bert)).eval()
+    assert encoder.pooling == "mean"
+    assert encoder.out_dim == 16
+    assert encoder.context_length == 20
+    tokens = encoder.tokenizer(["a cat", "a dog pizza cat"])
+    reference = BertModel.from_pretrained(bert).eval()
+    with torch.no_grad():
+        states = reference(**tokens).last_hidden_state
+        ours = encoder(**tokens)
+    for row, mask, mine in zip(states, tokens["attention_mask"], ours, strict=True):
+        torch.testing.assert_close(mine, row[mask.bool()].mean(0), atol=1e-6, rtol=0)
+
+
+def test_a_sentence_transformers_folder_says_how_it_pools(bert):
+    (bert / "1_Pooling").mkdir()
+    said = {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}
+    (bert / "1_Pooling" / "config.json").write_text(json.dumps(said))
+    (bert / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 12}))
+    encoder = create(str(bert))
+    assert encoder.pooling == "cls"
+    assert encoder.context_length == 12
+    assert encoder.tokenizer(["a cat " * 30])["input_ids"].shape == (1, 12)
+    assert create(str(bert), pooling="last").pooling == "last"
+    (bert / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode_max_tokens": True}))
+    with pytest.raises(ArgumentError, match="pools in a way that zoo has no name for"):
+        create(str(bert))
+
+
+def test_the_last_token_is_the_default_for_causal_models(tmp_path):
+    folder = tmp_path / "gpt2"
+    torch.manual_seed(0)
+    GPT2Model(
+        GPT2Config(vocab_size=49408, n_embd=8, n_layer=1, n_head=2, n_positions=30)
+    ).save_pretrained(folder)
+    write_clip_tokenizer(folder)
+    encoder = create(str(folder)).eval()
+    assert encoder.pooling == "last"
+    assert encoder.out_dim == 8
+    assert encoder.context_length == 30
+
+
+STATES = torch.arange(24.0).reshape(2, 4, 3)
+IDS = torch.tensor([[5, 6, 9, 0], [0, 5, 9, 9]])
+MASK = torch.tensor([[1, 1, 1, 0], [0, 1, 1, 1]])
+
+
+@pytest.mark.parametrize(
+    ("pooling", "positions"), [("cls", (0, 1)), ("last", (2, 3)), ("eos", (2, 2))]
+)
+def test_pooling_by_position_whichever_side_is_padded(pooling, positions):
+    found = pool(STATES, IDS, MASK, pooling, eos_token_id=9)
+    expected = torch.stack([STATES[row, position] for row, position in enumerate(positions)])
+    assert torch.equal(found, expected)
+
+
+def test_mean_pooling_leaves_padding_out():
+    found = pool(STATES, IDS, MASK, "mean")
+    assert torch.equal(found, torch.stack([STATES[0, :3].mean(0), STATES[1, 1:].mean(0)]))
+
+
+def test_random_weights_need_the_config_only(bert):
+    (bert / "model.safetensors").unlink()
+    encoder = create(str(bert), weights=None)
+    assert encoder.weights_source is None
+    with pytest.raises(
+        WeightsError, match=r"the weights of .* are missing: none of model.safetensors"
+    ):
+        create(str(bert))
+
+
+def test_a_checkpoint_of_another_model_is_refused(bert):
+    config = json.loads((bert / "config.json").read_text())
+    (bert / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 3}))
+    with pytest.raises(
+        WeightsError, match=r"the weights do not fit the model: 16 tensors are missing"
+    ):
+        create(str(bert))
+
+
+def test_truncated_weights(bert):
+    path = bert / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(WeightsError, match=r"model.safetensors: cannot be loaded: "):
+        create(str(bert))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"pooling": "eos"}, "has no end token in its config, so pooling 'eos' cannot work"),
+        ({"context_length": 21}, "reads 1 to 20 tokens, not 21"),
+        ({"weights": "best"}, "has the weights 'default' or none, not 'best'"),
+    ],
+)
+def test_arguments_that_do_not_fit(bert, options, said):
+    with pytest.raises(ArgumentError, match=said):
+        create(str(bert), **options)
+
+
+def test_a_folder_that_is_no_model(tmp_path):
+    with pytest.raises(WeightsError, match=r"config.json of .* is missing"):
+        create(str(tmp_path))
+    (tmp_path / "config.json").write_text('{"model_type": "of my own"}')
+    with pytest.raises(WeightsError, match="not a model that transformers knows"):
+        create(str(tmp_path), weights=None)
+
+
+def test_code_in_a_repository_is_never_run(bert, tmp_path):
+    config = json.loads((bert / "config.json").read_text())
+    config |= {
+        "model_type": "mine",
+        "auto_map": {"AutoConfig": "evil.Config", "AutoModel": "evil.Model"},
+    }
+    (bert / "config.json").write_text(json.dumps(config))
+    canary = tmp_path / "canary"
+    (bert / "evil.py").write_text(f"open({str(canary)!r}, 'w')")
+    with pytest.raises(WeightsError):
+        create(str(bert))
+    assert not canary.exists()

@@ -1,0 +1,133 @@
+"""torchvision and timm behind one contract: features, preprocessing, weights."""
+
+import pytest
+import timm
+import torch
+from PIL import Image
+from torchvision import models
+
+from zoo.encoders import timm_image, torchvision_image
+from zoo.errors import UnknownNameError, WeightsError
+
+
+@pytest.mark.parametrize(
+    ("architecture", "width"),
+    [
+        ("resnet18", 512), ("alexnet", 4096), ("densenet121", 1024), ("mobilenet_v3_small", 1024),
+        ("efficientnet_b0", 1280), ("shufflenet_v2_x0_5", 1024), ("squeezenet1_1", 512),
+        ("regnet_y_400mf", 440), ("mnasnet0_5", 1280),
+    ],
+)  # fmt: skip
+def test_torchvision_features(architecture, width):
+    encoder = torchvision_image.create(architecture, weights=None).eval()
+    assert encoder.out_dim == width
+    with torch.no_grad():
+        assert encoder(torch.rand(2, 3, 224, 224)).shape == (2, width)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("architecture", ["vit_b_32", "swin_t", "googlenet", "inception_v3"])
+def test_torchvision_features_of_larger_families(architecture):
+    encoder = torchvision_image.create(architecture, weights=None).eval()
+    side = 299 if architecture == "inception_v3" else 224
+    with torch.no_grad():
+        assert encoder(torch.rand(2, 3, side, side)).shape == (2, encoder.out_dim)
+    encoder.train()
+    assert encoder(torch.rand(2, 3, side, side)).shape == (2, encoder.out_dim)
+
+
+def test_every_torchvision_architecture_has_a_classifier_to_drop():
+    for architecture in models.list_models(module=models, exclude="regnet*"):  # not made for meta
+        with torch.device("meta"):
+            assert torchvision_image.create(architecture, weights=None).out_dim > 0, architecture
+
+
+def test_features_are_what_the_classifier_sees(resnet50_in_torch_hub):
+    encoder = torchvision_image.create("resnet50", weights="IMAGENET1K_V2").eval()
+    whole = models.resnet50()
+    whole.load_state_dict(torch.load(resnet50_in_torch_hub, weights_only=True))
+    whole.eval()
+    images = torch.rand(2, 3, 224, 224)
+    with torch.no_grad():
+        torch.testing.assert_close(whole.fc(encoder(images)), whole(images))
+    assert encoder.weights_source.file == "resnet50-11ad3fa6.pth"
+    assert encoder.weights_source.tag == "IMAGENET1K_V2"
+
+
+def test_damaged_and_foreign_checkpoints(resnet50_in_torch_hub):
+    whole = resnet50_in_torch_hub.read_bytes()
+    try:
+        resnet50_in_torch_hub.write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(
+            WeightsError,
+            match=r"resnet50-11ad3fa6.pth: not a whole weights file \(.* bytes\): .*Delete it",
+        ):
+            torchvision_image.create("resnet50", weights="IMAGENET1K_V2")
+        torch.save(models.resnet18().state_dict(), resnet50_in_torch_hub)
+        with pytest.raises(WeightsError, match=r"do not fit the model: missing layer1.0.bn3.bias,"):
+            torchvision_image.create("resnet50", weights="IMAGENET1K_V2")
+    finally:
+        resnet50_in_torch_hub.write_bytes(whole)
+
+
+def test_weights_that_cannot_be_downloaded():
+    with pytest.raises(
+        WeightsError,
+        match=r"resnet18-f37072fd.pth is not in .*checkpoints and cannot be downloaded from http",
+    ):
+        torchvision_image.create("resnet18")
+
+
+def picture(width: int, height: int) -> Image.Image:
+    generator = torch.Generator().manual_seed(width)
+    pixels = torch.randint(0, 256, (height, width, 3), dtype=torch.uint8, generator=generator)
+    return Image.fromarray(pixels.numpy())
+
+
+@pytest.mark.parametrize("size", [(300, 200), (224, 224), (100, 180)])
+def test_preprocessing_is_torchvisions_own(size):
+    theirs = models.ResNet50_Weights.IMAGENET1K_V2.transforms()
+    ours = torchvision_image.create("resnet50", weights=None).preprocess
+    assert torch.equal(ours(picture(*size)), theirs(picture(*size)))
+
+
+@pytest.mark.parametrize("size", [(300, 200), (224, 224), (100, 180)])
+@pytest.mark.parametrize(
+    "architecture", ["resnet18", "vit_tiny_patch16_224", "tf_efficientnet_lite0"]
+)
+def test_preprocessing_is_timms_own(architecture, size):
+    encoder = timm_image.create(architecture, weights=None)
+    theirs = timm.data.create_transform(**timm.data.resolve_model_data_config(encoder.backbone))
+    assert torch.equal(encoder.preprocess(picture(*size)), theirs(picture(*size)))
+
+
+def test_preprocessing_with_another_size():
+    encoder = timm_image.create("resnet18", weights=None, image_size=96)
+    assert encoder.preprocess.crop == (96, 96)
+    encoder = timm_image.create("vit_tiny_patch16_224", weights=None, image_size=96)
+    assert encoder(encoder.preprocess(picture(50, 60))[None]).shape == (1, 192)
+
+
+@pytest.mark.parametrize(
+    "architecture", ["resnet18", "mobilenetv4_conv_small", "vit_tiny_patch16_224"]
+)
+def test_timm_features(architecture):
+    encoder = timm_image.create(architecture, weights=None).eval()
+    whole = timm.create_model(architecture).eval()
+    whole.load_state_dict(encoder.backbone.state_dict(), strict=False)
+    images = torch.rand(2, 3, 224, 224)
+    with torch.no_grad():
+        features = encoder(images)
+        assert features.shape == (2, encoder.out_dim)
+        torch.testing.assert_close(whole.get_classifier()(features), whole(images))
+
+
+def test_timm_names_and_tags():
+    with pytest.raises(UnknownNameError, match=r"timm has no architecture 'resnt18'. Did you mean"):
+        timm_image.create("resnt18")
+    with pytest.raises(
+        UnknownNameError, match=r"resnet18 has no weights 'a9_in1k'; it has .*a1_in1k"
+    ):
+        timm_image.create("resnet18.a9_in1k")
+    with pytest.raises(WeightsError, match="hf download timm/resnet18"):
+        timm_image.create("resnet18.a1_in1k")
