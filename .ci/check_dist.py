@@ -1,0 +1,20 @@
+"""The built files hold what they should: registry.toml in wheel and sdist, no tests in the wheel."""
+
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+dist = Path(sys.argv[1])
+(wheel,) = dist.glob("clip_zoo-*.whl")
+(sdist,) = dist.glob("clip_zoo-*.tar.gz")
+in_wheel = set(zipfile.ZipFile(wheel).namelist())
+in_sdist = {name.partition("/")[2] for name in tarfile.open(sdist).getnames()}
+assert {"zoo/registry.toml", "zoo/py.typed", "zoo/__init__.py"} <= in_wheel, in_wheel
+assert not any(name.startswith(("tests/", "plugins/", "docs/")) for name in in_wheel), in_wheel
+assert {"registry.toml", "zoo/py.typed", "README.md", "LICENSE", "pyproject.toml"} <= in_sdist, (
+    in_sdist
+)
+(starter,) = dist.glob("zoo_starter-*.whl")
+assert "zoo_starter/models.toml" in zipfile.ZipFile(starter).namelist()
+print(f"{wheel.name} and {sdist.name} hold what they should")

