@@ -9,7 +9,8 @@ dist = Path(sys.argv[1])
 (wheel,) = dist.glob("clip_zoo-*.whl")
 (sdist,) = dist.glob("clip_zoo-*.tar.gz")
 in_wheel = set(zipfile.ZipFile(wheel).namelist())
-in_sdist = {name.partition("/")[2] for name in tarfile.open(sdist).getnames()}
+with tarfile.open(sdist) as archive:
+    in_sdist = {name.partition("/")[2] for name in archive.getnames()}
 assert {"zoo/registry.toml", "zoo/py.typed", "zoo/__init__.py"} <= in_wheel, in_wheel
 assert not any(name.startswith(("tests/", "plugins/", "docs/")) for name in in_wheel), in_wheel
 assert {"registry.toml", "zoo/py.typed", "README.md", "LICENSE", "pyproject.toml"} <= in_sdist, (
