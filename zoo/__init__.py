@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from zoo.clip import CLIP, CLIPImageEncoder, CLIPTextEncoder
     from zoo.encoders.preprocess import Preprocess
     from zoo.errors import ZooError
+    from zoo.folder import load, save
     from zoo.registry import HookedComponent, available, hookimpl, register
     from zoo.spec import ModelSpec, Ref, TowerSpec
-    from zoo.weights.folder import load, save
 
 __all__ = [
     "CLIP",
@@ -47,9 +47,9 @@ _HOMES = {
     "build": "zoo.assembly",
     "create_clip_model": "zoo.assembly",
     "hookimpl": "zoo.registry.hookspecs",
-    "load": "zoo.weights.folder",
+    "load": "zoo.folder",
     "register": "zoo.registry",
-    "save": "zoo.weights.folder",
+    "save": "zoo.folder",
 }
 
 

@@ -58,9 +58,9 @@ def search_and_draw(
     """The matches of every query, which are also drawn."""
     from zoo.cli.train import progress_bars
     from zoo.data.pairs import load_dataset
+    from zoo.folder import load
     from zoo.search.gallery import Gallery
     from zoo.search.grid import write_grid
-    from zoo.weights.folder import load
 
     model = load(folder)
     dataset = load_dataset(data)

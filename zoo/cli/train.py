@@ -80,10 +80,10 @@ def train_and_save(
 
     from zoo.data.pairs import load_dataset
     from zoo.evaluation.judge import Judge
+    from zoo.folder import save
     from zoo.training.loop import heads_only
     from zoo.training.loop import train as run
     from zoo.training.recipe import recipe_for
-    from zoo.weights.folder import save
 
     with console.status(f"loading the dataset {data}"):
         dataset = load_dataset(data)

@@ -1,1 +1,1 @@
-"""Where weights come from, how they are read safely, and how a model becomes a folder."""
+"""Where weights come from, and how they are read safely."""

@@ -8,8 +8,8 @@ from safetensors.torch import load_file, save_file
 
 import zoo
 from zoo.errors import FolderError, UnknownNameError, WeightsError
+from zoo.folder import SessionComponentWarning
 from zoo.heads.linear import LinearHead
-from zoo.weights.folder import SessionComponentWarning
 from zoo.weights.read import sha256_of
 
 
@@ -113,7 +113,7 @@ def test_a_failure_while_saving_leaves_nothing(tmp_path, monkeypatch):
     model = small()
     folder = zoo.save(model, tmp_path / "old")
     before = sha256_of(folder / "zoo.json")
-    monkeypatch.setattr("zoo.weights.folder._sync", full)
+    monkeypatch.setattr("zoo.folder._sync", full)
     for target in ("old", "new"):
         with pytest.raises(OSError, match="No space left"):
             zoo.save(model, tmp_path / target, overwrite=True)
