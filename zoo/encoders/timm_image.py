@@ -4,41 +4,16 @@ import math
 from typing import Any
 
 import timm
-from jaxtyping import Float
 from timm.data.config import resolve_data_config
 from timm.models import PretrainedCfg
-from torch import Tensor, nn
+from torch import nn
 
+from zoo.encoders.image import ImageEncoder
 from zoo.encoders.preprocess import Preprocess
 from zoo.errors import UnknownNameError, WeightsError, suggestion
 from zoo.weights.source import WeightsSource
 
-__all__ = ["TimmEncoder", "create", "preprocess_of"]
-
-
-class TimmEncoder(nn.Module):
-    """A timm network with its own pooling and without its classifier.
-
-    Attributes:
-        out_dim: number of features.
-        preprocess: as the weights were trained for.
-        weights_source: where the weights came from, or None for random ones.
-    """
-
-    def __init__(
-        self, backbone: nn.Module, preprocess: Preprocess, weights_source: WeightsSource | None
-    ) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.out_dim = _width(backbone)
-        self.preprocess = preprocess
-        self.weights_source = weights_source
-
-    def forward(
-        self, images: Float[Tensor, "batch 3 height width"]
-    ) -> Float[Tensor, "batch out_dim"]:
-        features: Tensor = self.backbone(images)
-        return features
+__all__ = ["create", "preprocess_of"]
 
 
 def create(
@@ -48,7 +23,7 @@ def create(
     image_size: int | None = None,
     drop_rate: float = 0.0,
     drop_path_rate: float | None = None,
-) -> TimmEncoder:
+) -> ImageEncoder:
     """Any architecture of `timm.list_models()`, bare or with a tag (`convnext_tiny.fb_in1k`).
 
     Args:
@@ -97,7 +72,7 @@ def create(
         origin = config.hf_hub_id or config.url or "timm"
         file = str(config.hf_hub_filename or "model.safetensors")
         source = WeightsSource(config.tag or "default", str(origin), file)
-    return TimmEncoder(backbone, preprocess_of(backbone, image_size), source)
+    return ImageEncoder(backbone, _width(backbone), preprocess_of(backbone, image_size), source)
 
 
 def _width(backbone: Any) -> int:

@@ -2,48 +2,19 @@
 
 from typing import Any
 
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
+from zoo.encoders.image import ImageEncoder
 from zoo.encoders.preprocess import Preprocess
 from zoo.errors import UnknownNameError, suggestion
 from zoo.weights.read import load_strictly, read_tensors
 from zoo.weights.source import WeightsSource
 from zoo.weights.torch_hub import cached_checkpoint
 
-__all__ = ["TorchvisionEncoder", "create"]
+__all__ = ["create"]
 
 
-class TorchvisionEncoder(nn.Module):
-    """A torchvision network up to the features that its classifier would have seen.
-
-    Attributes:
-        out_dim: number of features.
-        preprocess: as the weights were trained for.
-        weights_source: where the weights came from, or None for random ones.
-    """
-
-    def __init__(
-        self,
-        backbone: nn.Module,
-        out_dim: int,
-        preprocess: Preprocess,
-        weights_source: WeightsSource | None,
-    ) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.out_dim = out_dim
-        self.preprocess = preprocess
-        self.weights_source = weights_source
-
-    def forward(
-        self, images: Float[Tensor, "batch 3 height width"]
-    ) -> Float[Tensor, "batch out_dim"]:
-        features: Tensor = self.backbone(images)
-        return features
-
-
-def create(architecture: str, *, weights: str | None = "DEFAULT") -> TorchvisionEncoder:
+def create(architecture: str, *, weights: str | None = "DEFAULT") -> ImageEncoder:
     """Any architecture of `torchvision.models.list_models(module=torchvision.models)`.
 
     Args:
@@ -84,7 +55,7 @@ def create(architecture: str, *, weights: str | None = "DEFAULT") -> Torchvision
             name for name, _ in backbone.named_children() if name.lower().startswith("aux")
         ]:
             setattr(backbone, name, None)
-    return TorchvisionEncoder(
+    return ImageEncoder(
         backbone, _drop_classifier(backbone), _preprocess(entry.transforms()), source
     )
 

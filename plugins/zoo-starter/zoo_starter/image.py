@@ -1,7 +1,7 @@
 """EfficientNet-Lite0 with ImageNet weights from pip."""
 
 from zoo.encoders import timm_image
-from zoo.encoders.timm_image import TimmEncoder
+from zoo.encoders.image import ImageEncoder
 from zoo.errors import UnknownNameError, WeightsError
 from zoo.weights.read import load_strictly, read_tensors
 from zoo_starter.package import packaged_weights
@@ -13,7 +13,7 @@ FILE = "models/efficientnet-lite0-57934424.pth"
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 
-def create(*, weights: str | None = "imagenet", image_size: int | None = None) -> TimmEncoder:
+def create(*, weights: str | None = "imagenet", image_size: int | None = None) -> ImageEncoder:
     """timm's `tf_efficientnet_lite0`: 1280 features, mean and std 0.5.
 
     Args:

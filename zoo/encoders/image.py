@@ -1,0 +1,38 @@
+"""What every built-in image encoder is: a backbone without its classifier, and what must travel with it."""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from zoo.encoders.preprocess import Preprocess
+from zoo.weights.source import WeightsSource
+
+__all__ = ["ImageEncoder"]
+
+
+class ImageEncoder(nn.Module):
+    """A network up to the features that its classifier would have seen.
+
+    Attributes:
+        out_dim: number of features.
+        preprocess: as the weights were trained for.
+        weights_source: where the weights came from, or None for random ones.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        out_dim: int,
+        preprocess: Preprocess,
+        weights_source: WeightsSource | None,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.out_dim = out_dim
+        self.preprocess = preprocess
+        self.weights_source = weights_source
+
+    def forward(
+        self, images: Float[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, "batch out_dim"]:
+        features: Tensor = self.backbone(images)
+        return features
