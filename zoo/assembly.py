@@ -140,14 +140,14 @@ class Plan:
 
         towers: dict[str, Any] = {"image": None, "text": None}
         provenance: dict[str, Any] = {}
-        filled: dict[str, Any] = self.spec.model_dump()
+        tags: dict[str, str | None] = {}
         for side in self.sides:
             spec: TowerSpec = getattr(self.spec, side)
             encoder = self._make(f"{side}.encoder", calls)
             self._check_encoder(side, encoder)
             source = getattr(encoder, "weights_source", None)
-            if spec.weights is not None and source is not None:
-                filled[side]["weights"] = source.tag
+            if source is not None:
+                tags[side] = source.tag
             head = self._make(
                 f"{side}.head", calls, in_dim=encoder.out_dim, out_dim=self.spec.embedding_dim
             )
@@ -159,26 +159,27 @@ class Plan:
         loss = self._make("loss", calls)
         provenance["loss"] = {}
         for path, resolved in self.components.items():
-            _at(filled, path)["args"] = _as_json(calls[path].args)
             provenance[path] = {**_origin_of(resolved), **provenance[path]}
         model = CLIP(
             towers["image"],
             towers["text"],
             loss=loss,
-            spec=ModelSpec.model_validate(filled),
+            spec=self._filled(calls, tags),
             provenance=provenance,
         )
         return model.to(device)
 
-    def check(self) -> None:
+    def check(self) -> ModelSpec:
         """Import every factory and check its arguments, without calling any.
+
+        Returns:
+            The spec with every argument and weights tag filled in.
 
         Raises:
             ArgumentError: an argument that a component does not take, or of the wrong type.
             PluginError: a component's module cannot be imported.
         """
-        for path in self.components:
-            self._bind(path)
+        return self._filled({path: self._bind(path) for path in self.components})
 
     def sketch(self) -> CLIP:
         """The model without weights and, where its architectures allow it, without memory.
@@ -206,11 +207,23 @@ class Plan:
                     f"{path}: the factory of {resolved.root.name!r} of {resolved.root.origin} takes "
                     "no argument 'weights', which every encoder's does"
                 )
-            tower: TowerSpec = getattr(self.spec, path.partition(".")[0])
-            tag = resolved.weights if tower.weights == "default" else tower.weights
-            if tag is not None or tower.weights is None:  # else the factory's own default
-                args["weights"] = tag
+            asked = getattr(self.spec, path.partition(".")[0]).weights
+            preset = resolved.weights or arguments_of(factory)["weights"].default
+            args["weights"] = preset if asked == "default" else asked
         return _Call(factory, args)
+
+    def _filled(
+        self, calls: Mapping[str, _Call], tags: Mapping[str, str | None] | None = None
+    ) -> ModelSpec:
+        filled: dict[str, Any] = self.spec.model_dump()
+        for path, call in calls.items():
+            side, _, part = path.partition(".")
+            ref = filled[side][part] if part else filled[side]
+            ref["args"] = json.loads(json.dumps(call.args))
+            if part == "encoder":
+                tag = ref["args"].pop("weights")
+                filled[side]["weights"] = (tags or {}).get(side, tag)
+        return ModelSpec.model_validate(filled)
 
     def _make(self, path: str, calls: Mapping[str, _Call], **injected: Any) -> Any:
         call, resolved = calls[path], self.components[path]
@@ -276,19 +289,6 @@ def _resolve(names: Catalog, kind: Kind, ref: Ref, path: str, layered: Layered) 
         return resolve(names, kind, ref.name, ref.args)
     except ZooError as error:
         raise type(error)(f"{path} ({layered.source_of(path)}): {error}") from error
-
-
-def _as_json(args: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments as a spec holds them; the weights tag has a place of its own."""
-    data: dict[str, Any] = json.loads(json.dumps(args))
-    data.pop("weights", None)
-    return data
-
-
-def _at(data: dict[str, Any], path: str) -> dict[str, Any]:
-    for part in path.split("."):
-        data = data[part]
-    return data
 
 
 def _origin_of(resolved: Resolved) -> dict[str, Any]:

@@ -39,6 +39,7 @@ def test_random_and_loaded_have_the_same_parts(encoder):
     assert bare.backbone.config.eos_token_id == encoder.backbone.config.eos_token_id == 2
     assert bare.weights_source is None
     assert encoder.weights_source.revision == "3d74acf9a28c67741b2f4f2ea7635f0aaf6f0268"
+    assert encoder.weights_source.tag == "openai"
     assert encoder.weights_source.file == "pytorch_model.bin"
 
 

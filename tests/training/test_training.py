@@ -1,12 +1,15 @@
 """Training on pictures that differ in colour: it learns, repeats itself, and runs frozen parts once."""
 
+import importlib
+import sys
+
 import pytest
 import torch
 from PIL import Image
 
 import zoo
 from zoo.data.pairs import Pair
-from zoo.errors import DataError, SpecError, TowerError
+from zoo.errors import DataError, MissingExtraError, SpecError, TowerError
 from zoo.evaluation.judge import Judge
 from zoo.training import features
 from zoo.training.features import image_features, text_features
@@ -230,3 +233,12 @@ def test_what_cannot_train(model, pairs):
     exploding.loss.logit_scale.data.fill_(float("nan"))
     with pytest.raises(DataError, match="the loss is nan in epoch 1; a lower learning rate"):
         train(exploding, pairs, recipe())
+
+
+def test_without_the_train_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    monkeypatch.delitem(sys.modules, "zoo.training.loop")
+    with pytest.raises(
+        MissingExtraError, match=r"needs accelerate: pip install 'clip-zoo\[train\]'"
+    ):
+        importlib.import_module("zoo.training.loop")

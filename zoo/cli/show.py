@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+import json
+from typing import Annotated, Any
 
 import typer
 
 from zoo.cli.console import AsJson, Overrides, out, overrides_from, print_json, table
 from zoo.errors import UnknownNameError, WeightsError, suggestion
 from zoo.registry import KINDS, Component, catalog, describe
-
-if TYPE_CHECKING:
-    from zoo.assembly import Plan
 
 __all__ = ["show"]
 
@@ -86,62 +84,51 @@ def _of_model(name: str, overrides: dict[str, Any]) -> dict[str, Any]:
 
     constants.HF_HUB_OFFLINE = True  # showing a model downloads nothing
     planned = plan(name, overrides=overrides)
-    planned.check()
-    spec, counts, why = _sized(planned)
+    spec, counts, why = planned.check(), None, None
+    try:
+        counts = {
+            path: {"trainable": trainable, "frozen": frozen}
+            for path, (trainable, frozen) in planned.sketch().parameter_counts().items()
+        }
+    except WeightsError as error:
+        why = str(error)
     return {
-        "spec": spec,
+        "spec": spec.model_dump(mode="json"),
         "origins": {path: str(each.component.origin) for path, each in planned.components.items()},
         "parameters": counts,
         "unknown": why,
     }
 
 
-def _sized(planned: Plan) -> tuple[dict[str, Any], dict[str, Any] | None, str | None]:
-    """The filled-in spec and the parameter counts, from a model without memory or weights."""
-    try:
-        model = planned.sketch()
-    except WeightsError as error:
-        return planned.spec.model_dump(mode="json"), None, str(error)
-    counts = {
-        path: {"trainable": trainable, "frozen": frozen}
-        for path, (trainable, frozen) in model.parameter_counts().items()
-    }
-    assert model.spec is not None
-    spec = model.spec.model_dump(mode="json")
-    for side in ("image", "text"):
-        preset = planned.components[f"{side}.encoder"].weights
-        tag = getattr(planned.spec, side).weights
-        spec[side]["weights"] = preset or tag if tag == "default" else tag
-    return spec, counts, None
-
-
 def _print_model(data: dict[str, Any]) -> None:
     console = out()
     spec, counts = data["spec"], data["parameters"] or {}
-    console.print(f"{spec['name'] or 'model'}  {spec['summary']}", style="bold")
-    console.print(f"embedding_dim {spec['embedding_dim']}\n")
-    shown = table("part", "component", "arguments", "weights", "origin", "trainable", "frozen")
-    for column in shown.columns[-2:]:
-        column.justify = "right"
+    console.print(spec["name"] or "model", style="bold")
+    console.print(f"{spec['summary']}\n")
+    sizes = table("part", "component", "trainable", "frozen", "origin")
+    details = []
+    for column in sizes.columns[2:4]:
+        column.justify, column.no_wrap = "right", True
     for path, origin in data["origins"].items():
         side, _, part = path.partition(".")
         ref = spec["loss"] if path == "loss" else spec[side][part]
-        weights = (spec[side]["weights"] or "none") if part == "encoder" else ""
-        count = counts.get(path)
-        shown.add_row(
-            path,
-            ref["name"],
-            ", ".join(f"{key}={value}" for key, value in ref["args"].items()),
-            weights,
-            origin,
-            f"{count['trainable']:,}" if count else "",
-            f"{count['frozen']:,}" if count else "",
-        )
+        count = counts.get(path, {"trainable": None, "frozen": None})
+        numbers = ["" if number is None else f"{number:,}" for number in count.values()]
+        sizes.add_row(path, ref["name"], *numbers, origin)
+        if part == "encoder":
+            details.append((f"{path}.weights", spec[side]["weights"]))
+        details += [(f"{path}.args.{key}", value) for key, value in ref["args"].items()]
     if counts:
         totals = [sum(count[key] for count in counts.values()) for key in ("trainable", "frozen")]
-        shown.add_row("total", "", "", "", "", *(f"{total:,}" for total in totals))
-    console.print(shown)
-    for side in ("image", "text"):
-        console.print(f"{side} trains: {spec[side]['train']}")
+        sizes.add_row("total", "", *(f"{total:,}" for total in totals), "")
+    console.print(sizes)
     if data["unknown"]:
         console.print(f"parameter counts are not known yet: {data['unknown']}")
+    console.print()
+    settings = table("setting", "value")
+    settings.add_row("embedding_dim", str(spec["embedding_dim"]))
+    for side in ("image", "text"):
+        settings.add_row(f"{side}.train", spec[side]["train"])
+    for path, value in details:
+        settings.add_row(path, json.dumps(value))
+    console.print(settings)

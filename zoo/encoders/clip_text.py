@@ -1,5 +1,6 @@
 """The reference text encoder: the text half of OpenAI's CLIP ViT-B/32."""
 
+from dataclasses import replace
 from typing import Any
 
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
@@ -48,7 +49,10 @@ def create(*, weights: str | None = "openai") -> HFTextEncoder:
             raise UnknownNameError(
                 f"the text encoder 'clip-vit-b32' has the weights 'openai', not {weights!r}"
             )
-        return hf_text.create(REPOSITORY, revision=REVISION)
+        encoder = hf_text.create(REPOSITORY, revision=REVISION)
+        if encoder.weights_source is not None:
+            encoder.weights_source = replace(encoder.weights_source, tag=weights)
+        return encoder
     backbone = CLIPTextModelWithProjection(CLIPTextConfig(**_CONFIG))
     tokenizer = HFTokenizer(
         lambda: hub_files(REPOSITORY, REVISION, weights=False).folder,

@@ -18,6 +18,12 @@ from zoo.training.feed import Feed, Sampler
 from zoo.training.precision import choose
 from zoo.training.recipe import Recipe
 
+try:
+    from accelerate import Accelerator
+    from accelerate.utils import set_seed
+except ImportError as missing:
+    raise MissingExtraError("training needs accelerate: pip install 'clip-zoo[train]'") from missing
+
 __all__ = ["Step", "heads_only", "train"]
 
 
@@ -61,14 +67,6 @@ def train(
         SpecError: nothing in the model trains.
         TowerError: a tower is missing.
     """
-    try:
-        from accelerate import Accelerator
-        from accelerate.utils import set_seed
-    except ImportError as error:
-        raise MissingExtraError(
-            "training needs accelerate: pip install 'clip-zoo[train]'"
-        ) from error
-
     if model.image_encoder is None or model.text_encoder is None or model.loss is None:
         raise TowerError("training takes both towers and a loss; build the model with all of them")
     if not model.get_trainable_parameters():
