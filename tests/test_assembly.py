@@ -60,23 +60,24 @@ def test_provenance_names_every_component():
         (
             {"image__head__args": {"hiden_dim": 8}},
             ArgumentError,
-            r"image.head.args.hiden_dim \(override image.head.args\): the projection head 'mlp-gelu' "
+            r"image.head.args.hiden_dim \(overrides\): the projection head 'mlp-gelu' "
             r"has no argument 'hiden_dim'; it takes hidden_dim, .*Did you mean 'hidden_dim'\?",
         ),
         (
             {"image__head__args": {"hidden_dim": "8"}},
             ArgumentError,
-            r"image.head.args.hidden_dim .*takes int \| None here, not '8'",
+            r"image.head.args.hidden_dim \(overrides\): the projection head 'mlp-gelu': input should "
+            r"be a valid integer, not '8'",
         ),
         (
             {"image__head__args": {"hidden_dim": True}},
             ArgumentError,
-            r"takes int \| None here, not True",
+            r"input should be a valid integer, not True",
         ),
         (
             {"image__head__args": {"in_dim": 8}},
             ArgumentError,
-            r"image.head.args.in_dim .*zoo itself passes 'in_dim' to the projection head",
+            r"image.head.args.in_dim .*the projection head 'mlp-gelu' gets 'in_dim' from zoo itself",
         ),
         (
             {"image__encoder": {"name": "resnet50", "args": {"architecture": "vgg11"}}},
@@ -96,19 +97,34 @@ def test_provenance_names_every_component():
         (
             {"image__head": "identity"},
             ArgumentError,
-            r"image.head \(override image.head\): the head 'identity' keeps the encoder's 512 "
+            r"image.head \(overrides\): the head 'identity' keeps the encoder's 512 "
             r"features, and the embedding has 64",
         ),
         (
             {"image__encoder": "torchvision/resnet19"},
             UnknownNameError,
-            r"image.encoder \(override .*torchvision has no architecture 'resnet19'. Did you mean "
+            r"image.encoder \(overrides\): torchvision has no architecture 'resnet19'. Did you mean "
             r"'resnet1(8|01)'",
         ),
         (
             {"image__encoder": "timm/resnet19"},
             UnknownNameError,
             r"timm has no architecture 'resnet19'. Did you mean",
+        ),
+        (
+            {"image__head__args": {"dropout": 2.0}},
+            ArgumentError,
+            r"image.head.args.dropout .*input should be less than 1, not 2.0",
+        ),
+        (
+            {"image__head__args": {"hidden_dim": 0}},
+            ArgumentError,
+            r"image.head.args.hidden_dim .*input should be greater than 0, not 0",
+        ),
+        (
+            {"loss__args": {"temperature": float("nan")}},
+            ArgumentError,
+            r"loss.args.temperature .*nan is not a value that a spec can hold",
         ),
         (
             {"image__head": "linaer"},
@@ -198,7 +214,7 @@ def test_a_factory_that_breaks_the_contract_is_named():
         build(image__encoder="no-dim")
     zoo.register("image_encoder", "no-weights", lambda: nn.Identity())
     with pytest.raises(
-        PluginError, match=r"'no-weights' of session .* takes no argument 'weights'"
+        PluginError, match=r"'no-weights' of session .* takes no argument 'weights' with"
     ):
         build(image__encoder="no-weights")
 
@@ -243,3 +259,39 @@ def test_every_built_in_model_builds_without_network_or_file(name):
         )
     assert image_embeds.shape == text_embeds.shape == (2, model.spec.embedding_dim)
     assert model.parameter_counts()["text.encoder"] == (0, 63_428_096)
+
+
+def test_a_component_that_fails_is_named():
+    def explode(*, weights: str | None = None) -> nn.Module:
+        raise KeyError("deep inside")
+
+    zoo.register("image_encoder", "explode", explode)
+    with pytest.raises(
+        ArgumentError,
+        match=r"image.encoder \(overrides\): the image encoder 'explode' of session .* could not be made: "
+        r"KeyError: 'deep inside'",
+    ):
+        build(image__encoder="explode")
+
+
+def test_defaults_that_json_cannot_say_are_left_out_of_the_spec():
+    def head(*, in_dim: int, out_dim: int, act: type[nn.Module] = nn.GELU) -> nn.Module:
+        return nn.Sequential(nn.Linear(in_dim, out_dim), act())
+
+    zoo.register("head", "with-class", head)
+    assert build(image__head="with-class").spec.image.head.args == {}
+
+
+def test_a_device_that_is_not_here():
+    for device in ("cuda:77", "toaster"):
+        with pytest.raises(SpecError, match=f"the device '{device}' cannot be used here"):
+            zoo.build("resnet50-clip", pretrained=False, device=device, towers=["image"])
+
+
+def test_a_fault_in_a_preset_is_blamed_on_the_preset(user_registry):
+    user_registry('[image_encoders.small]\nuse = "timm/resnet18"\nargs = { drop_rat = 0.1 }')
+    with pytest.raises(
+        ArgumentError,
+        match=r"image.encoder.args.drop_rat \(preset 'small' of zoo.toml\): .*Did you mean 'drop_rate'",
+    ):
+        build(image__encoder="small")

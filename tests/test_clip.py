@@ -128,6 +128,15 @@ def test_the_loss_goes_along_but_is_no_part_of_the_towers(reference):
     assert next(reference.loss.parameters()).dtype == torch.float32
 
 
+def test_a_loss_put_in_later_is_no_part_either():
+    from zoo.losses.info_nce import InfoNCELoss
+
+    model = CLIP(None, None)
+    model.loss = InfoNCELoss()
+    assert model.get_trainable_parameters() == []
+    assert model.to(torch.float64).loss.logit_scale.dtype == torch.float64
+
+
 def test_embed_images_leaves_the_mode_as_it_was(pictures):
     model = zoo.build(
         "resnet50-clip",
@@ -146,6 +155,8 @@ def test_embed_images_leaves_the_mode_as_it_was(pictures):
     again = model.embed_images([Image.open(path) for path in pictures], batch_size=12)
     torch.testing.assert_close(embeds, again)
     assert model.embed_images([]).shape == (0, 512)
+    with pytest.raises(zoo.ZooError, match="batch_size is 1 or more, not 0"):
+        model.embed_images(pictures, batch_size=0)
 
 
 @pytest.mark.long

@@ -1,6 +1,7 @@
 """Specs: where they come from, how layers meet, and what a fault says."""
 
 import json
+import tomllib
 from pathlib import Path
 
 import jsonschema
@@ -44,8 +45,6 @@ def test_base_is_followed():
 
 
 def test_a_toml_file_and_a_json_file_say_the_same(tmp_path):
-    import tomllib
-
     (tmp_path / "mine.toml").write_text(MINE)
     (tmp_path / "mine.json").write_text(json.dumps(tomllib.loads(MINE)))
     spec = spec_of(tmp_path / "mine.toml")
@@ -87,6 +86,22 @@ def test_another_encoder_drops_the_weights_tag():
     assert spec_of(pinned, overrides=chosen).image.weights == "ms_in22k"
 
 
+@pytest.mark.parametrize("turn", [1, -1])
+def test_the_order_of_overrides_does_not_matter(turn):
+    overrides = {
+        "image.head": "linear",
+        "image.head.args.bias": True,
+        "image.encoder": "torchvision/resnet50",
+        "image.weights": "IMAGENET1K_V1",
+    }
+    spec = spec_of("resnet50-clip", overrides=dict(list(overrides.items())[::turn]))
+    assert (spec.image.head.name, spec.image.head.args) == ("linear", {"bias": True})
+    assert (spec.image.encoder.name, spec.image.weights) == (
+        "torchvision/resnet50",
+        "IMAGENET1K_V1",
+    )
+
+
 def test_weights_none_in_toml():
     assert spec_of("resnet50-clip", overrides={"image.weights": "none"}).image.weights is None
 
@@ -96,20 +111,26 @@ def test_weights_none_in_toml():
     [
         (
             {"image.hed.name": "linear"},
-            r"image.hed \(override image.hed.name\): unknown key 'hed'; here belong encoder, "
+            r"image.hed \(overrides\): unknown key 'hed'; here belong encoder, "
             r"weights, head, train. Did you mean 'head'\?",
         ),
         (
             {"imgae.head": "linear"},
-            r"imgae \(override imgae.head\): unknown key 'imgae'; .* Did you mean 'image'\?",
+            r"imgae \(overrides\): unknown key 'imgae'; .* Did you mean 'image'\?",
         ),
         (
             {"image.train": "frozn"},
-            r"image.train \(override image.train\): .* not 'frozn'. Did you mean 'frozen'\?",
+            r"image.train \(overrides\): .* not 'frozn'. Did you mean 'frozen'\?",
         ),
-        ({"embedding_dim": "512"}, r"embedding_dim \(override .*valid integer, not '512'"),
-        ({"embedding_dim": 0}, r"embedding_dim \(override .*greater than 0, not 0"),
-        ({"image.head.args": 3}, r"image.head.args \(override .*valid dictionary, not 3"),
+        ({"embedding_dim": "512"}, r"embedding_dim \(overrides\).*valid integer, not '512'"),
+        ({"embedding_dim": 0}, r"embedding_dim \(overrides\).*greater than 0, not 0"),
+        ({"image.head.args": 3}, r"image.head.args \(overrides\).*valid dictionary, not 3"),
+        ({"base": "swin-tiny-clip"}, r"override 'base': overrides change a model; name another"),
+        ({3: 4}, r"override 3: a path is names joined by dots"),
+        (
+            {"embedding_dim": 4, "embedding_dim.more": 4},
+            r"override 'embedding_dim.more' goes into 'embedding_dim', which another override sets",
+        ),
         ({"image..head": 3}, r"override 'image..head': a path is names joined by dots"),
     ],
 )
@@ -176,23 +197,41 @@ class TestSchema:
     def test_is_itself_valid(self):
         jsonschema.Draft202012Validator.check_schema(spec_schema())
 
-    def test_takes_what_zoo_takes(self):
-        import tomllib
-
-        assert self.valid(tomllib.loads(MINE))
-        assert self.valid(spec_of("resnet50-clip").model_dump(mode="json"))
+    @pytest.mark.parametrize(
+        "data",
+        [
+            tomllib.loads(MINE),
+            {"base": "resnet50-clip", "image": {"head": {"args": {"hidden_dim": 64}}}},
+            {"base": "resnet50-clip", "$schema": "./zoo.schema.json"},
+            {
+                "image": {"encoder": "resnet50", "head": "linear"},
+                "text": {
+                    "encoder": {"name": "clip-vit-b32"},
+                    "head": "identity",
+                    "weights": "none",
+                },
+            },
+        ],
+    )
+    def test_takes_what_zoo_takes(self, data):
+        spec = spec_of(data)
+        assert self.valid(data)
+        assert self.valid(spec.model_dump(mode="json"))
 
     @pytest.mark.parametrize(
         "data",
         [
-            {"base": "x", "imgae": {}},
-            {"base": "x", "image": {"train": "half"}},
-            {"base": "x", "embedding_dim": 0},
+            {"base": "resnet50-clip", "imgae": {}},
+            {"base": "resnet50-clip", "image": {"train": "half"}},
+            {"base": "resnet50-clip", "embedding_dim": 0},
+            {"base": "resnet50-clip", "embedding_dim": "512"},
             {"image": {"encoder": "a", "head": "b"}},
             {"image": {"encoder": "a"}, "text": {"encoder": "a", "head": "b"}},
         ],
     )
     def test_refuses_what_zoo_refuses(self, data):
+        with pytest.raises(SpecError):
+            spec_of(data)
         assert not self.valid(data)
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from zoo.errors import PluginError, SpecError, ZooError, suggestion
-from zoo.registry import Catalog, Kind, catalog
+from zoo.errors import ArgumentError, PluginError, SpecError, ZooError, suggestion
+from zoo.registry import Catalog, Kind, catalog, describe
 from zoo.registry.resolve import Resolved, arguments_of, bind, resolve
 from zoo.spec import ModelSpec, Ref, TowerSpec, validate
 from zoo.spec_layers import Layered, layers_of
@@ -135,37 +136,29 @@ class Plan:
     def build(self, device: str | torch.device = "cpu") -> CLIP:
         """Bind all arguments, then load weights and assemble; see `zoo.build`."""
         calls = {path: self._bind(path) for path in self.components}
+        _check_device(device)
 
         from zoo.clip import CLIP, CLIPImageEncoder, CLIPTextEncoder
+        from zoo.weights.fingerprint import fingerprint
 
-        towers: dict[str, Any] = {"image": None, "text": None}
-        provenance: dict[str, Any] = {}
-        tags: dict[str, str | None] = {}
+        made: dict[str, Any] = {}
         for side in self.sides:
-            spec: TowerSpec = getattr(self.spec, side)
             encoder = self._make(f"{side}.encoder", calls)
             self._check_encoder(side, encoder)
-            source = getattr(encoder, "weights_source", None)
-            if source is not None:
-                tags[side] = source.tag
             head = self._make(
                 f"{side}.head", calls, in_dim=encoder.out_dim, out_dim=self.spec.embedding_dim
             )
             self._check_head(side, head, encoder.out_dim)
             tower = CLIPImageEncoder if side == "image" else CLIPTextEncoder
-            towers[side] = tower(encoder, head, spec.train)
-            provenance[f"{side}.encoder"] = {"weights": source.as_json() if source else None}
-            provenance[f"{side}.head"] = {}
-        loss = self._make("loss", calls)
-        provenance["loss"] = {}
-        for path, resolved in self.components.items():
-            provenance[path] = {**_origin_of(resolved), **provenance[path]}
+            made[side] = tower(encoder, head, getattr(self.spec, side).train)
+            if "encoder" in made[side].frozen_parts and hasattr(encoder, "weights_source"):
+                encoder.loaded_fingerprint = fingerprint(encoder)
         model = CLIP(
-            towers["image"],
-            towers["text"],
-            loss=loss,
-            spec=self._filled(calls, tags),
-            provenance=provenance,
+            made.get("image"),
+            made.get("text"),
+            loss=self._make("loss", calls),
+            spec=self._filled(calls, made),
+            provenance=self._provenance(made),
         )
         return model.to(device)
 
@@ -192,46 +185,74 @@ class Plan:
         try:
             with torch.device("meta"):
                 return bare.build("meta")
-        except NotImplementedError:  # an architecture that reads tensors while it is built
+        except ZooError:  # some architectures read tensors while they are built
             return bare.build()
 
     def _bind(self, path: str) -> _Call:
         resolved = self.components[path]
         factory = resolved.load()
         reserved = _RESERVED[resolved.component.kind]
-        where = self.layered.source_of(f"{path}.args")
-        args = bind(factory, resolved, reserved, f"{path}.args", where)
+        args = bind(factory, resolved, reserved, f"{path}.args", self.layered.source_of)
         if "weights" in reserved:
-            if "weights" not in arguments_of(factory):
+            parameter = arguments_of(factory).get("weights")
+            if parameter is None or parameter.default is parameter.empty:
                 raise PluginError(
                     f"{path}: the factory of {resolved.root.name!r} of {resolved.root.origin} takes "
-                    "no argument 'weights', which every encoder's does"
+                    "no argument 'weights' with a default, which every encoder's does"
                 )
             asked = getattr(self.spec, path.partition(".")[0]).weights
-            preset = resolved.weights or arguments_of(factory)["weights"].default
-            args["weights"] = preset if asked == "default" else asked
+            preset = resolved.weights or parameter.default
+            tag = preset if asked == "default" else asked
+            args["weights"] = None if tag == "none" else tag
         return _Call(factory, args)
-
-    def _filled(
-        self, calls: Mapping[str, _Call], tags: Mapping[str, str | None] | None = None
-    ) -> ModelSpec:
-        filled: dict[str, Any] = self.spec.model_dump()
-        for path, call in calls.items():
-            side, _, part = path.partition(".")
-            ref = filled[side][part] if part else filled[side]
-            ref["args"] = json.loads(json.dumps(call.args))
-            if part == "encoder":
-                tag = ref["args"].pop("weights")
-                filled[side]["weights"] = (tags or {}).get(side, tag)
-        return ModelSpec.model_validate(filled)
 
     def _make(self, path: str, calls: Mapping[str, _Call], **injected: Any) -> Any:
         call, resolved = calls[path], self.components[path]
         first = () if resolved.rest is None else (resolved.rest,)
+        where = f"{path} ({self.layered.source_of(path)})"
         try:
             return call.factory(*first, **call.args, **injected)
         except ZooError as error:
-            raise type(error)(f"{path} ({self.layered.source_of(path)}): {error}") from error
+            error.args = (f"{where}: {error}",)
+            raise
+        except Exception as error:
+            title = f"{describe(resolved.component.kind)} {resolved.component.name!r}"
+            raise ArgumentError(
+                f"{where}: the {title} of {resolved.component.origin} could not be made: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+
+    def _filled(
+        self, calls: Mapping[str, _Call], made: Mapping[str, Any] | None = None
+    ) -> ModelSpec:
+        """The spec with all arguments, and with what the encoders' weights decided."""
+        filled: dict[str, Any] = self.spec.model_dump()
+        for path, call in calls.items():
+            side, _, part = path.partition(".")
+            ref = filled[side][part] if part else filled[side]
+            ref["args"] = _as_json(call.args, self.components[path].args)
+            if part == "encoder":
+                filled[side]["weights"] = call.args["weights"]
+                encoder = made[side].encoder if made else None
+                source = getattr(encoder, "weights_source", None)
+                if source is not None:
+                    filled[side]["weights"] = source.tag
+                    ref["args"] |= getattr(encoder, "resolved_args", {})
+        return ModelSpec.model_validate(filled)
+
+    def _provenance(self, made: Mapping[str, Any]) -> dict[str, Any]:
+        provenance: dict[str, Any] = {}
+        for path, resolved in self.components.items():
+            provenance[path] = {
+                "name": resolved.component.name,
+                "origin": resolved.component.origin.as_json(),
+                "target": resolved.root.target,
+            }
+            side, _, part = path.partition(".")
+            if part == "encoder":
+                source = getattr(made[side].encoder, "weights_source", None)
+                provenance[path]["weights"] = source.as_json() if source else None
+        return provenance
 
     def _check_encoder(self, side: Side, encoder: nn.Module) -> None:
         for attribute in _CONTRACT[side]:
@@ -271,6 +292,26 @@ class _Call:
     args: dict[str, Any]
 
 
+def _check_device(device: str | torch.device) -> None:
+    import torch
+
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise SpecError(f"the device {str(device)!r} cannot be used here: {error}") from error
+
+
+def _as_json(args: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments as a spec holds them: those given as given, and such defaults as JSON can say."""
+    data: dict[str, Any] = {}
+    for name, value in args.items():
+        if name == "weights":
+            continue
+        with contextlib.suppress(TypeError, ValueError):
+            data[name] = json.loads(json.dumps(given.get(name, value), allow_nan=False))
+    return data
+
+
 def _sides(towers: Iterable[str]) -> tuple[Side, ...]:
     wanted = [towers] if isinstance(towers, str) else list(towers)
     for side in wanted:
@@ -288,12 +329,5 @@ def _resolve(names: Catalog, kind: Kind, ref: Ref, path: str, layered: Layered) 
     try:
         return resolve(names, kind, ref.name, ref.args)
     except ZooError as error:
-        raise type(error)(f"{path} ({layered.source_of(path)}): {error}") from error
-
-
-def _origin_of(resolved: Resolved) -> dict[str, Any]:
-    return {
-        "name": resolved.component.name,
-        "origin": resolved.component.origin.as_json(),
-        "target": resolved.root.target,
-    }
+        error.args = (f"{path} ({layered.source_of(path)}): {error}",)
+        raise

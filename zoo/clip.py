@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from zoo.data.pictures import Picture, open_picture
-from zoo.errors import TowerError
+from zoo.errors import DataError, TowerError
 from zoo.spec import ModelSpec, TrainMode
 
 __all__ = ["CLIP", "CLIPImageEncoder", "CLIPTextEncoder", "Tower", "evaluating"]
@@ -129,7 +129,7 @@ class CLIP(nn.Module):
         super().__init__()
         self.image_encoder = image_encoder
         self.text_encoder = text_encoder
-        self.__dict__["loss"] = loss
+        self.loss = loss
         self.spec = spec
         self.provenance = provenance or {}
 
@@ -225,6 +225,12 @@ class CLIP(nn.Module):
         share = trainable / max(trainable + frozen, 1)
         print(f"{share:.0%} of {trainable + frozen:,} parameters train")
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "loss":  # beside the towers: not to be registered as a part
+            self.__dict__["loss"] = value
+        else:
+            super().__setattr__(name, value)
+
     def _tower(self, side: str) -> Any:
         tower = getattr(self, f"{side}_encoder")
         if tower is None:
@@ -275,6 +281,8 @@ def _device(module: nn.Module) -> torch.device:
 
 
 def _batches(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
+    if size < 1:
+        raise DataError(f"batch_size is 1 or more, not {size}")
     return (items[start : start + size] for start in range(0, len(items), size))
 
 

@@ -12,11 +12,13 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from zoo.assembly import plan
+from zoo.encoders.preprocess import Preprocess
 from zoo.errors import FolderError, UnknownNameError, WeightsError
 from zoo.spec import ModelSpec
+from zoo.weights.fingerprint import fingerprint
 from zoo.weights.read import load_strictly, read_tensors, sha256_of, state_sha256
 
 if TYPE_CHECKING:
@@ -25,11 +27,25 @@ if TYPE_CHECKING:
 
     from zoo.clip import CLIP
 
-__all__ = ["FORMAT_VERSION", "MANIFEST", "SessionComponentWarning", "load", "save"]
+__all__ = ["FORMAT_VERSION", "MANIFEST", "SessionComponentWarning", "check_free", "load", "save"]
 
 FORMAT_VERSION = 1
 MANIFEST = "zoo.json"
 TENSORS = "model.safetensors"
+
+
+class _Part(BaseModel):
+    stored: bool
+    sha256: str
+
+
+class _Manifest(BaseModel):
+    format_version: int = Field(ge=1)
+    spec: ModelSpec
+    parts: dict[str, _Part]
+    tensors_sha256: str
+    preprocess: Preprocess | None = None
+    provenance: dict[str, dict[str, Any]]
 
 
 class SessionComponentWarning(UserWarning):
@@ -60,7 +76,7 @@ def save(
     target = Path(folder)
     if model.spec is None:
         raise FolderError("only a model that zoo.build made can be saved: this one has no spec")
-    _check_free(target, overwrite)
+    check_free(target, overwrite=overwrite)
     parts: dict[str, dict[str, Any]] = {}
     tensors: dict[str, torch.Tensor] = {}
     for path, module, by_origin in _parts(model):
@@ -82,6 +98,7 @@ def save(
             "spec": model.spec.model_dump(mode="json"),
             "parts": parts,
             "tensors_sha256": sha256_of(draft / TENSORS),
+            "preprocess": _preprocess(model),
             "provenance": model.provenance,
         }
         (draft / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
@@ -92,7 +109,11 @@ def save(
         if target.exists():
             former = draft.with_name(draft.name + ".former")
             target.rename(former)
-            draft.rename(target)
+            try:
+                draft.rename(target)
+            except BaseException:
+                former.rename(target)
+                raise
             shutil.rmtree(former)
         else:
             draft.rename(target)
@@ -116,23 +137,18 @@ def load(folder: str | PathLike[str], *, device: str | torch.device = "cpu") -> 
     if not tensors_file.is_file():
         raise FolderError(f"{folder}: {TENSORS} is missing, so this is not a whole model")
     found = sha256_of(tensors_file)
-    if found != manifest["tensors_sha256"]:
+    if found != manifest.tensors_sha256:
         raise FolderError(
             f"{tensors_file}: changed since it was saved: sha256 is {found}, and {MANIFEST} says "
-            f"{manifest['tensors_sha256']}"
+            f"{manifest.tensors_sha256}"
         )
-    try:
-        spec = ModelSpec.model_validate(manifest["spec"])
-    except ValidationError as error:
-        raise FolderError(f"{folder / MANIFEST}: its spec is not valid: {error}") from error
-
-    model = _build(folder, manifest, spec, device)
+    model = _build(folder, manifest, device)
     tensors = read_tensors(tensors_file)
     for path, module, _ in _parts(model):
-        part = manifest["parts"].get(path)
+        part = manifest.parts.get(path)
         if part is None:
             raise FolderError(f"{folder / MANIFEST}: says nothing of the part {path!r}")
-        if part["stored"]:
+        if part.stored:
             prefix = f"{path}."
             mine = {
                 name.removeprefix(prefix): tensors.pop(name)
@@ -140,38 +156,41 @@ def load(folder: str | PathLike[str], *, device: str | torch.device = "cpu") -> 
                 if name.startswith(prefix)
             }
             load_strictly(module, mine, f"{tensors_file} ({path})")
-        elif state_sha256(module) != part["sha256"]:
+        elif state_sha256(module) != part.sha256:
+            origin = manifest.provenance.get(path, {}).get("weights")
             raise WeightsError(
                 f"{folder}: the frozen {path} has other weights now than when the model was saved; "
-                f"they come from {manifest['provenance'][path].get('weights')}"
+                f"they come from {origin}"
             )
     if tensors:
         raise FolderError(f"{tensors_file}: holds unexpected tensors, such as {min(tensors)!r}")
-    model.spec = spec
-    model.provenance = manifest["provenance"]
+    if manifest.preprocess is not None and model.image_encoder is not None:
+        encoder: Any = model.image_encoder.encoder
+        encoder.preprocess = manifest.preprocess
+    model.spec = manifest.spec
+    model.provenance = manifest.provenance
     return model
 
 
-def _build(
-    folder: Path, manifest: dict[str, Any], spec: ModelSpec, device: str | torch.device
-) -> CLIP:
+def _build(folder: Path, manifest: _Manifest, device: str | torch.device) -> CLIP:
     """The model of a manifest; weights are fetched only for the parts the folder does not store."""
-    parts = manifest["parts"]
+    spec, parts = manifest.spec, manifest.parts
     towers = [side for side in ("image", "text") if f"{side}.encoder" in parts]
     bare = {
         side: getattr(spec, side).model_copy(update={"weights": None})
         for side in towers
-        if parts[f"{side}.encoder"]["stored"]
+        if parts[f"{side}.encoder"].stored
     }
     try:
         return plan(spec.model_copy(update=bare), towers=towers).build(device)
     except UnknownNameError as error:
-        raise UnknownNameError(f"{folder}: {error}{_how_to_bring(manifest, error)}") from error
+        error.args = (f"{folder}: {error}{_how_to_bring(manifest, error)}",)
+        raise
 
 
-def _how_to_bring(manifest: dict[str, Any], error: UnknownNameError) -> str:
+def _how_to_bring(manifest: _Manifest, error: UnknownNameError) -> str:
     path = str(error).partition(" ")[0].rstrip(":")
-    origin = manifest["provenance"].get(path, {}).get("origin", {})
+    origin = manifest.provenance.get(path, {}).get("origin", {})
     if origin.get("layer") == "plugin":
         return f" It came from {origin['name']} {origin['version']}: pip install {origin['name']}"
     if origin.get("layer") == "session":
@@ -181,25 +200,34 @@ def _how_to_bring(manifest: dict[str, Any], error: UnknownNameError) -> str:
     return ""
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
+def _manifest(folder: Path) -> _Manifest:
     path = folder / MANIFEST
     if not path.is_file():
         raise FolderError(f"{folder}: no saved model here ({MANIFEST} is missing)")
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        version = manifest["format_version"]
-        missing = {"spec", "parts", "tensors_sha256", "provenance"} - manifest.keys()
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
         raise FolderError(f"{path}: not a manifest that zoo wrote: {error}") from error
-    if not isinstance(version, int) or version > FORMAT_VERSION:
+    found = data.get("format_version") if isinstance(data, dict) else None
+    if isinstance(found, int) and found > FORMAT_VERSION:
         raise FolderError(
-            f"{path}: of format {version}, and this zoo reads up to {FORMAT_VERSION}; upgrade with: "
+            f"{path}: of format {found}, and this zoo reads up to {FORMAT_VERSION}; upgrade with: "
             "pip install -U clip-zoo"
         )
-    if missing:
-        raise FolderError(f"{path}: lacks {', '.join(sorted(missing))}")
-    loaded: dict[str, Any] = manifest
-    return loaded
+    try:
+        return _Manifest.model_validate(data)
+    except ValidationError as error:
+        faults = [
+            f"{'.'.join(map(str, each['loc'])) or 'all of it'}: {each['msg']}"
+            for each in error.errors()
+        ]
+        raise FolderError(f"{path}: not a manifest that zoo wrote: {'; '.join(faults)}") from error
+
+
+def _preprocess(model: CLIP) -> dict[str, Any] | None:
+    """What travels with the weights, where it is data of zoo's own kind."""
+    found = model.image_encoder and model.image_encoder.encoder.preprocess
+    return found.as_json() if isinstance(found, Preprocess) else None
 
 
 def _parts(model: CLIP) -> Iterator[tuple[str, nn.Module, bool]]:
@@ -210,14 +238,24 @@ def _parts(model: CLIP) -> Iterator[tuple[str, nn.Module, bool]]:
             continue
         for part in ("encoder", "head"):
             module = getattr(tower, part)
-            frozen = part in tower.frozen_parts
-            again = getattr(module, "weights_source", None) is not None
-            yield f"{side}.{part}", module, frozen and again
+            yield f"{side}.{part}", module, part in tower.frozen_parts and _untouched(module)
     if model.loss is not None:
         yield "loss", model.loss, False
 
 
-def _check_free(target: Path, overwrite: bool) -> None:
+def _untouched(module: nn.Module) -> bool:
+    """Whether a part still is what its weights' origin gives."""
+    loaded = getattr(module, "loaded_fingerprint", None)
+    has_origin = getattr(module, "weights_source", None) is not None
+    return has_origin and loaded == fingerprint(module)
+
+
+def check_free(target: Path, *, overwrite: bool) -> None:
+    """Raise unless a model may be saved here.
+
+    Raises:
+        FolderError: something is here that is not to be replaced.
+    """
     if not target.exists():
         return
     if not overwrite:
@@ -246,5 +284,5 @@ def _tell_of_session(model: CLIP) -> None:
 
 
 def _sync(file: Path) -> None:
-    with file.open("rb") as handle:
+    with file.open("rb+") as handle:
         os.fsync(handle.fileno())

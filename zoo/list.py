@@ -8,6 +8,6 @@ __all__: list[str] = []
 if __name__ == "__main__":
     import typer
 
-    app = typer.Typer(add_completion=False)
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command(name="python -m zoo.list")(list_names)
     run(app)

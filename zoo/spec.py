@@ -108,6 +108,8 @@ def spec_schema() -> dict[str, Any]:
         "type": "string",
         "description": "A named model to start from; what this file says replaces its parts.",
     }
+    schema["properties"]["$schema"] = {"type": "string"}
+    schema["$defs"]["Ref"]["anyOf"][-1].pop("required")  # beside a base, arguments alone will do
     whole = schema.pop("required")
     tower = schema["$defs"]["TowerSpec"].pop("required")
     complete = {side: {"required": tower} for side in ("image", "text")}

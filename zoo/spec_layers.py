@@ -41,7 +41,7 @@ class Layered:
         """
         data, sources = dict(self.data), dict(self.sources)
         _merge(data, _normalised(patch), (), source, sources)
-        sources[""] = source
+        sources.setdefault("", source)
         return Layered(data, sources)
 
 
@@ -66,9 +66,7 @@ def layers_of(
         layered = _based({"name": path.stem, **_read(path)}, str(path), names, ())
     else:
         layered = _named(str(source), names, ())
-    for dotted, value in (overrides or {}).items():
-        layered = layered.over(_nested(dotted, value), f"override {dotted}")
-    return layered
+    return layered.over(_patch(overrides), "overrides") if overrides else layered
 
 
 def is_spec_file(source: object) -> bool:
@@ -84,6 +82,7 @@ def _named(name: str, names: Catalog, trail: tuple[str, ...]) -> Layered:
 
 
 def _based(data: dict[str, Any], source: str, names: Catalog, trail: tuple[str, ...]) -> Layered:
+    data.pop("$schema", None)  # editors put it there
     base = data.pop("base", None)
     if base is None:
         return Layered({}, {}).over(data, source)
@@ -109,17 +108,27 @@ def _read(path: Path) -> dict[str, Any]:
     return data
 
 
-def _nested(dotted: str, value: object) -> dict[str, Any]:
-    parts = dotted.split(".")
-    if not all(parts):
-        raise SpecError(
-            f"override {dotted!r}: a path is names joined by dots, such as image.head.name"
-        )
-    nested: Any = value
-    for part in reversed(parts):
-        nested = {part: nested}
-    data: dict[str, Any] = nested
-    return data
+def _patch(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted paths as one layer; the order in which they are given does not matter."""
+    patch: dict[str, Any] = {}
+    for dotted in sorted(overrides, key=lambda path: str(path).count(".")):
+        parts = dotted.split(".") if isinstance(dotted, str) else [""]
+        if not all(parts):
+            raise SpecError(
+                f"override {dotted!r}: a path is names joined by dots, such as image.head.name"
+            )
+        if parts[0] == "base":
+            raise SpecError("override 'base': overrides change a model; name another one instead")
+        table = patch
+        for part in parts[:-1]:
+            table = table.setdefault(part, {})
+            if not isinstance(table, dict):
+                raise SpecError(
+                    f"override {dotted!r} goes into {part!r}, which another override sets"
+                )
+        table[parts[-1]] = overrides[dotted]
+        patch = _normalised(patch)
+    return patch
 
 
 def _normalised(patch: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,6 +158,7 @@ def _merge(
         if isinstance(value, Mapping) and isinstance(old, Mapping):
             if here in _REFS and value.get("name", old.get("name")) != old.get("name"):
                 old = {}
+                _forget(sources, here)
                 if key == "encoder" and "weights" not in patch:
                     data.pop("weights", None)
             merged = dict(old)
@@ -158,6 +168,12 @@ def _merge(
             data[key] = value
         for dotted in _paths(here, value):
             sources[dotted] = source
+
+
+def _forget(sources: dict[str, str], path: tuple[str, ...]) -> None:
+    stem = ".".join(path)
+    for dotted in [each for each in sources if each.startswith(f"{stem}.")]:
+        del sources[dotted]
 
 
 def _paths(path: tuple[str, ...], value: object) -> Iterator[str]:

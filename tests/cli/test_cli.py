@@ -96,7 +96,7 @@ def test_show_what_is_not_fetched_yet(zoo_command):
 
 def test_show_a_component(zoo_command):
     out = zoo_command("show", "mlp-gelu")[1]
-    assert "hidden_dim: int | None = None" in out
+    assert "hidden_dim=None" in out
     assert "in_dim" not in out
     (entry,) = json.loads(zoo_command("show", "timm/resnet18", "--json")[1])
     assert entry["arguments"][0].startswith("image_size")
@@ -167,4 +167,28 @@ def test_an_existing_folder_is_found_before_any_work(zoo_command, tmp_path):
     (tmp_path / "runs" / "resnet50-clip").mkdir(parents=True)
     status, _, err = zoo_command("train", "resnet50-clip", "--data", "coco")
     assert status == 1
-    assert "exists already; give another --out, or --overwrite" in err
+    assert "exists already; choose another folder, or ask to overwrite it" in err
+
+
+def test_what_plugins_say_is_shown_as_it_is(zoo_command, install):
+    code = "raise ValueError('see [/docs] and clip-zoo[train] :smile:')"
+    install("zoo-marked", {"zoo.plugins": {"hooks": "marked_hooks"}}, {"marked_hooks.py": code})
+    status, out, _ = zoo_command("list", "resnet50")
+    assert status == 0
+    assert "see [/docs] and clip-zoo[train] :smile:" in out
+
+
+def test_a_wrong_recipe_is_found_before_any_work(zoo_command):
+    words = ["train", "resnet50-clip", "--data", "coco", "--epochs", "0"]
+    status, _, err = zoo_command(*words)
+    assert status == 1
+    assert err.startswith("error: recipe: epochs: Input should be greater than 0, not 0")
+
+
+def test_a_folder_of_something_else_is_found_before_any_work(zoo_command, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("years")
+    words = ["train", "resnet50-clip", "--data", "coco", "--out", "mine", "--overwrite"]
+    status, _, err = zoo_command(*words)
+    assert status == 1
+    assert "holds something that is not a saved model" in err

@@ -4,7 +4,15 @@ import json
 
 import pytest
 import torch
-from transformers import BertConfig, BertModel, BertTokenizer, GPT2Config, GPT2Model
+from transformers import (
+    BertConfig,
+    BertModel,
+    BertTokenizer,
+    GPT2Config,
+    GPT2Model,
+    SiglipTextConfig,
+    SiglipTextModel,
+)
 
 from standins import write_clip_tokenizer
 from zoo.encoders.hf_text import create, pool
@@ -73,6 +81,51 @@ def test_the_last_token_is_the_default_for_causal_models(tmp_path):
     assert encoder.context_length == 30
 
 
+def test_a_tokenizer_without_padding_gets_some(tmp_path):
+    folder = tmp_path / "gpt2"
+    torch.manual_seed(0)
+    GPT2Model(
+        GPT2Config(vocab_size=49408, n_embd=8, n_layer=1, n_head=2, n_positions=30)
+    ).save_pretrained(folder)
+    write_clip_tokenizer(folder)
+    (folder / "special_tokens_map.json").write_text('{"eos_token": "<|endoftext|>"}')
+    settings = {"tokenizer_class": "GPT2Tokenizer", "eos_token": "<|endoftext|>", "pad_token": None}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    encoder = create(str(folder)).eval()
+    both = encoder.tokenizer(["a cat", "a dog and a cat with pizza"])
+    alone = encoder.tokenizer(["a cat"])
+    assert both["input_ids"].shape[1] > alone["input_ids"].shape[1]
+    with torch.no_grad():
+        torch.testing.assert_close(encoder(**both)[:1], encoder(**alone))
+
+
+def test_siglip_does_not_see_the_other_texts(tmp_path):
+    folder = tmp_path / "siglip"
+    torch.manual_seed(0)
+    text = SiglipTextConfig(
+        vocab_size=49408,
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        max_position_embeddings=12,
+    )
+    SiglipTextModel(text).save_pretrained(folder)
+    write_clip_tokenizer(folder)
+    encoder = create(str(folder)).eval()
+    assert encoder.pooling is None
+    tokens = encoder.tokenizer(["a cat", "a dog and a cat"])
+    assert tokens["input_ids"].shape == (2, 12)
+    with torch.no_grad():
+        torch.testing.assert_close(encoder(**tokens)[:1], encoder(**encoder.tokenizer(["a cat"])))
+
+
+def test_damaged_small_files(bert):
+    (bert / "tokenizer_config.json").write_text("{")
+    with pytest.raises(WeightsError, match=r"tokenizer_config.json: cannot be read"):
+        create(str(bert))
+
+
 STATES = torch.arange(24.0).reshape(2, 4, 3)
 IDS = torch.tensor([[5, 6, 9, 0], [0, 5, 9, 9]])
 MASK = torch.tensor([[1, 1, 1, 0], [0, 1, 1, 1]])
@@ -135,6 +188,9 @@ def test_a_folder_that_is_no_model(tmp_path):
     with pytest.raises(WeightsError, match=r"config.json of .* is missing"):
         create(str(tmp_path))
     (tmp_path / "config.json").write_text('{"model_type": "of my own"}')
+    with pytest.raises(WeightsError, match=r"the tokenizer of .* is missing"):
+        create(str(tmp_path), weights=None)
+    (tmp_path / "vocab.txt").write_text("a")
     with pytest.raises(WeightsError, match="not a model that transformers knows"):
         create(str(tmp_path), weights=None)
 

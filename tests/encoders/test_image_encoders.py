@@ -1,9 +1,14 @@
 """torchvision and timm behind one contract: features, preprocessing, weights."""
 
+import os
+import shutil
+from pathlib import Path
+
 import pytest
 import timm
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from torchvision import models
 
 from zoo.encoders import timm_image, torchvision_image
@@ -131,3 +136,58 @@ def test_timm_names_and_tags():
         timm_image.create("resnet18.a9_in1k")
     with pytest.raises(WeightsError, match="hf download timm/resnet18"):
         timm_image.create("resnet18.a1_in1k")
+
+
+@pytest.fixture
+def timm_in_hub_cache():
+    """`timm/test_resnet.r160_in1k` as the hub lays it out, with seeded weights."""
+    folder = Path(os.environ["HF_HOME"], "hub", "models--timm--test_resnet.r160_in1k")
+    snapshot = folder / "snapshots" / "main-commit"
+    snapshot.mkdir(parents=True)
+    (folder / "refs").mkdir()
+    (folder / "refs" / "main").write_text("main-commit")
+    torch.manual_seed(1)
+    state = timm.create_model("test_resnet").state_dict()
+    save_file(state, snapshot / "model.safetensors")
+    yield snapshot / "model.safetensors"
+    shutil.rmtree(folder)
+
+
+def test_timm_weights(timm_in_hub_cache):
+    encoder = timm_image.create("test_resnet").eval()
+    whole = timm.create_model("test_resnet", pretrained=True).eval()
+    images = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(whole.get_classifier()(encoder(images)), whole(images))
+    assert encoder.weights_source.tag == "r160_in1k"
+
+
+def test_timm_weights_that_do_not_fit(timm_in_hub_cache):
+    state = {key: tensor.clone() for key, tensor in load_file(timm_in_hub_cache).items()}
+    name = "conv1.0.weight"
+    save_file({key: value for key, value in state.items() if key != name}, timm_in_hub_cache)
+    with pytest.raises(
+        WeightsError, match=r"'test_resnet' from the repository .* do not fit the model"
+    ):
+        timm_image.create("test_resnet")
+    save_file({**state, name: torch.ones(3)}, timm_in_hub_cache)
+    with pytest.raises(WeightsError, match="do not fit the model"):
+        timm_image.create("test_resnet")
+    save_file(state, timm_in_hub_cache)
+    timm_in_hub_cache.write_bytes(timm_in_hub_cache.read_bytes()[:-100])
+    with pytest.raises(WeightsError, match=r"are damaged: .*Delete the cached file"):
+        timm_image.create("test_resnet")
+
+
+def test_vision_transformers_take_the_size_of_their_weights(monkeypatch, tmp_path):
+    tag = models.ViT_B_16_Weights.IMAGENET1K_SWAG_E2E_V1
+    assert torchvision_image.create("vit_b_16", weights=None, image_size=64).preprocess.crop == (
+        64,
+        64,
+    )
+    state = models.vit_b_16(image_size=384).state_dict()
+    torch.save(state, tmp_path / "vit.pth")
+    monkeypatch.setattr(torchvision_image, "cached_checkpoint", lambda url: tmp_path / "vit.pth")
+    encoder = torchvision_image.create("vit_b_16", weights=tag.name)
+    assert encoder.preprocess.crop == (384, 384)
+    assert encoder.resolved_args == {"image_size": 384}

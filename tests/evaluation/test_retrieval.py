@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from zoo.errors import DataError
 from zoo.evaluation.retrieval import recall_at
 
 
@@ -32,3 +33,13 @@ def test_perfect_and_constant():
     assert set(perfect.image_to_text.values()) == {1.0}
     constant = recall_at(torch.ones(12, 2), torch.ones(12, 2))
     assert set(constant.image_to_text.values()) == set(constant.text_to_image.values()) == {0.0}
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_embeddings_that_are_not_finite(bad):
+    embeds = torch.eye(3)
+    embeds[1, 2] = bad
+    with pytest.raises(DataError, match="hold NaN or infinity"):
+        recall_at(embeds, torch.eye(3))
+    with pytest.raises(DataError, match="hold NaN or infinity"):
+        recall_at(torch.eye(3), embeds)

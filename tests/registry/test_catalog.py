@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -174,6 +175,79 @@ def test_broken_hook_module_hurts_only_itself(install, code, reason):
     assert catalog().find("models", "resnet50-clip")
 
 
+def test_a_hook_that_returns_nothing(install):
+    code = "from zoo import hookimpl\n@hookimpl\ndef zoo_losses(): pass"
+    install("zoo-silent", {"zoo.plugins": {"hooks": "silent_hooks"}}, {"silent_hooks.py": code})
+    assert "zoo_losses() returned None" in only_failure().reason
+
+
+def test_a_hooks_summary_must_be_text(install):
+    code = (
+        "from zoo import hookimpl, HookedComponent as H\n@hookimpl\n"
+        "def zoo_losses(): return [H('mine', 'mine:Loss', 5)]"
+    )
+    install("zoo-number", {"zoo.plugins": {"hooks": "number_hooks"}}, {"number_hooks.py": code})
+    assert "the summary of HookedComponent(name='mine'" in only_failure().reason
+
+
+def test_damaged_metadata_hurts_only_itself(install):
+    broken = install("zoo-broken", {"zoo.image_encoders": {"a": "b:c"}})
+    next(broken.glob("*.dist-info/METADATA")).unlink()
+    odd = install("zoo-odd", {"zoo.image_encoders": {"odd": "x:y"}})
+    next(odd.glob("*.dist-info/entry_points.txt")).write_text(
+        "[zoo.image_encoders]\nno equals sign\n"
+    )
+    hooks(install, "zoo-sound")
+    assert "wide" in zoo.available("heads")
+    said = {failure.origin.name: failure.reason for failure in catalog().failures}
+    assert "metadata cannot be read" in said["zoo_broken-1.0"]
+    assert "its entry points cannot be read" in said["zoo-odd"]
+
+
+def test_one_distribution_with_a_name_twice(install):
+    install(
+        "zoo-twice",
+        {
+            "zoo.image_encoders": {"mine": "mine:create"},
+            "zoo.registries": {"models": "zoo_twice:models.toml"},
+        },
+        {
+            "zoo_twice/__init__.py": "",
+            "zoo_twice/models.toml": '[image_encoders.mine]\nuse = "resnet50"',
+        },
+    )
+    assert "zoo-twice 1.0 offers the image encoder name 'mine' twice" in only_failure().reason
+    assert catalog().find("image_encoders", "mine").component.target == "mine:create"
+
+
+def test_a_stale_copy_further_down_the_path_is_not_seen(install):
+    install("zoo-twin", {"zoo.image_encoders": {"mine": "old:create"}}, version="1.0")
+    (only,) = [c for c in catalog().select("image_encoders") if c.name == "mine"]
+    assert only.target == "old:create"
+    sys.path.append(sys.path.pop(0))  # the copy with the same name, further down
+    site = Path(sys.path[-1])
+    newer = site.parent / "newer"
+    info = newer / "zoo_twin-2.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: Zoo_Twin\nVersion: 2.0\n")
+    (info / "entry_points.txt").write_text("[zoo.image_encoders]\nmine = new:create\n")
+    sys.path.insert(0, str(newer))
+    catalog.cache_clear()
+    (only,) = [c for c in catalog().select("image_encoders") if c.name == "mine"]
+    assert (only.target, only.origin.version) == ("new:create", "2.0")
+    assert catalog().find("image_encoders", "zoo-twin/mine").component == only
+
+
+def test_extras_in_an_entry_point_are_no_part_of_the_target(install):
+    install("zoo-extra", {"zoo.image_encoders": {"mine": "mine:create [gpu]"}})
+    assert catalog().find("image_encoders", "mine").component.target == "mine:create"
+
+
+def test_a_distribution_named_like_a_family_does_not_hide_it(install):
+    install("timm", {"zoo.image_encoders": {"resnet18": "mine:create"}})
+    assert catalog().find("image_encoders", "timm/resnet18").component.name == "timm/*"
+
+
 def test_strict_mode_raises(install, monkeypatch):
     install("zoo-broken", {"zoo.plugins": {"hooks": "strictly_broken"}})
     monkeypatch.setenv("ZOO_STRICT", "1")
@@ -212,7 +286,11 @@ def test_fence_keeps_torch_out_of_listings(install):
     site = install(
         "zoo-heavy",
         {"zoo.plugins": {"hooks": "heavy_hooks"}},
-        {"heavy_hooks.py": "import torch\nfrom zoo import hookimpl"},
+        {
+            "heavy_hooks.py": (
+                "try:\n    import torch\nexcept ImportError:\n    torch = None\nfrom zoo import hookimpl"
+            )
+        },
     )
     code = (
         f"import sys; sys.path.insert(0, {str(site)!r})\n"
@@ -263,6 +341,10 @@ def test_fragment_adds_models(install):
         (
             '[image_encoders.mine]\nuse = "resnet50"\nagrs = {}',
             "unknown key 'agrs'. Did you mean 'args'",
+        ),
+        (
+            '[image_encoders."mine/*"]\nuse = "resnet50"',
+            "is a family, and a preset with use is one",
         ),
         ("[image_encoders.mine]", 'needs use = "NAME"'),
         (

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +12,6 @@ import zoo
 from zoo.data.pairs import Pair
 from zoo.errors import DataError, MissingExtraError, SpecError, TowerError
 from zoo.evaluation.judge import Judge
-from zoo.training import features
 from zoo.training.features import image_features, text_features
 from zoo.training.feed import Sampler
 from zoo.training.loop import heads_only, train
@@ -107,8 +107,8 @@ def test_a_frozen_text_tower_runs_once_for_each_caption(model, pairs):
     built = model("full", "frozen")
     train(built, pairs, recipe(epochs=4))
     assert built.text_encoder.encoder.calls == 1
-    assert heads_only(model())
-    assert not heads_only(built)
+    assert heads_only(model().spec)
+    assert not heads_only(built.spec)
 
 
 def test_frozen_weights_do_not_move(model, pairs):
@@ -128,21 +128,26 @@ def test_metrics_are_asked_for_and_told(model, pairs):
     assert all(step.metrics == {"recall": 0.5} for step in steps)
 
 
+def other_encoder(tower):
+    return tower.model_copy(
+        update={"encoder": tower.encoder.model_copy(update={"args": {"drop_rate": 0.5}})}
+    )
+
+
 class TestFeatures:
     def paths(self, pairs):
         return [pair.picture for pair in pairs]
 
-    def test_they_are_what_the_encoder_says(self, model, pairs, monkeypatch):
-        monkeypatch.setattr(features, "choose", lambda *_: "fp32")
+    def test_they_are_what_the_encoder_says(self, model, pairs):
         built = model().eval()
-        found = image_features(built, self.paths(pairs))
+        found = image_features(built, self.paths(pairs), precision="fp32")
         batch = torch.stack([built.preprocess(path) for path in self.paths(pairs)])
         with torch.no_grad():
             torch.testing.assert_close(found, built.image_encoder.encoder(batch))
         texts = ["a red picture", "blue"]
         with torch.no_grad():
             expected = built.text_encoder.encoder(**built.tokenize(texts))
-        torch.testing.assert_close(text_features(built, texts), expected)
+        torch.testing.assert_close(text_features(built, texts, precision="fp32"), expected)
 
     def test_only_what_is_new_is_computed(self, model, pairs):
         computed = []
@@ -162,20 +167,45 @@ class TestFeatures:
         assert computed == []
         assert torch.equal(turned, again.flip(0))
 
-    def test_the_key_sees_weights_and_settings(self, model, pairs):
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda model: next(model.image_encoder.encoder.parameters()).data.mul_(2.0),
+            lambda model: setattr(
+                model.image_encoder.encoder,
+                "preprocess",
+                replace(model.image_encoder.encoder.preprocess, interpolation="nearest"),
+            ),
+            lambda model: setattr(
+                model,
+                "spec",
+                model.spec.model_copy(update={"image": other_encoder(model.spec.image)}),
+            ),
+            lambda model: model.provenance["image.encoder"]["origin"].update(version="2.0"),
+        ],
+        ids=["weights", "preprocess", "arguments", "origin"],
+    )
+    def test_the_key_sees_every_change(self, model, pairs, change, tmp_path):
+        paths = self.paths(pairs)[:2]
+        image_features(model(), paths)
+        image_features(model(), paths)
+        cached = tmp_path / "zoo-cache" / "features"
+        assert len(list(cached.iterdir())) == 1
+        changed = model()
+        change(changed)
+        image_features(changed, paths)
+        assert len(list(cached.iterdir())) == 2
+
+    def test_an_encoder_that_trains_is_not_cached(self, model, pairs, tmp_path):
+        image_features(model("full"), self.paths(pairs)[:2])
+        assert not (tmp_path / "zoo-cache").exists()
+
+    def test_a_damaged_file_is_computed_again(self, model, pairs, tmp_path):
         paths = self.paths(pairs)[:2]
         before = image_features(model(), paths)
-        changed = model()
-        with torch.no_grad():
-            next(changed.image_encoder.encoder.parameters()).mul_(2.0)
-        assert not torch.equal(image_features(changed, paths), before)
-        resized = zoo.build(
-            changed.spec,
-            overrides={"image.encoder": {"name": "timm/test_resnet", "args": {"image_size": 32}}},
-            towers=("image",),
-        )
-        resized.load_state_dict(model().state_dict(), strict=False)
-        assert not torch.equal(image_features(resized, paths), before)
+        (file,) = (tmp_path / "zoo-cache").rglob("*.safetensors")
+        file.write_bytes(file.read_bytes()[:-20])
+        assert torch.equal(image_features(model(), paths), before)
 
     def test_another_picture_under_the_same_name(self, model, pairs):
         path = pairs[0].picture

@@ -32,24 +32,22 @@ Overrides = Annotated[
 
 def out() -> Console:
     """The console for results; wide when nobody watches, so that no name is cut."""
-    return Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False, soft_wrap=False)
+    width = None if sys.stdout.isatty() else _WIDE
+    return Console(width=width, highlight=False, markup=False, emoji=False)
 
 
 def err() -> Console:
     """The console for progress, notes and errors."""
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def run(app: Callable[[], Any]) -> None:
     """Run a typer app. Exit status 1 and one message, without a traceback, for zoo's own errors."""
     try:
         app()
-    except ZooError as error:
+    except (ZooError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
 
 
 def print_json(data: object) -> None:

@@ -68,5 +68,5 @@ def search_and_draw(
     with progress_bars() as (_, progress):
         gallery = Gallery(model, pairs, progress)
         found = {query: gallery.search(query, count) for query in queries}
-    write_grid(list(found.items()), grid, footer=f"{dataset.attribution} ({dataset.licence})")
+    write_grid(list(found.items()), grid, footer=dataset.attribution)
     return found

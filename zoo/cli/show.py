@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from inspect import Parameter
 from typing import Annotated, Any
 
 import typer
@@ -64,17 +65,21 @@ def _of_component(component: Component, name: str) -> dict[str, Any]:
 
     resolved = resolve(catalog(), component.kind, name)
     reserved = frozenset({"weights", "in_dim", "out_dim"})
-    parameters = arguments_of(resolved.load(), reserved)
-    if resolved.rest is not None or resolved.root.is_family:
-        parameters.pop(next(iter(parameters)), None)
+    parameters = arguments_of(resolved.load(), reserved, family=resolved.root.is_family)
     return {
         "kind": describe(component.kind),
         "summary": component.summary,
         "origin": str(component.origin),
         "target": resolved.root.target,
         "weights": resolved.weights,
-        "arguments": [str(parameter) for parameter in parameters.values()],
+        "arguments": [_said(parameter) for parameter in parameters.values()],
     }
+
+
+def _said(parameter: Parameter) -> str:
+    if parameter.default is Parameter.empty:
+        return parameter.name
+    return f"{parameter.name}={parameter.default!r}"
 
 
 def _of_model(name: str, overrides: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoo.cli.console import AsJson, Overrides, err, overrides_from, print_json, table
-from zoo.errors import FolderError
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -71,31 +70,31 @@ def train_and_save(
 ) -> dict[str, Any]:
     """Everything `zoo train` does; `given` are the recipe's values that were asked for."""
     from zoo.assembly import plan
+    from zoo.folder import check_free, save
 
-    if folder.exists() and not overwrite:
-        raise FolderError(f"{folder}: exists already; give another --out, or --overwrite")
+    check_free(folder, overwrite=overwrite)
     console, started = err(), time.perf_counter()
     planned = plan(name, overrides=overrides)
     planned.check()
 
     from zoo.data.pairs import load_dataset
     from zoo.evaluation.judge import Judge
-    from zoo.folder import save
-    from zoo.training.loop import heads_only
+    from zoo.training.loop import heads_only, set_seed
     from zoo.training.loop import train as run
     from zoo.training.recipe import recipe_for
 
+    recipe = recipe_for(heads_only(planned.spec), **given)
     with console.status(f"loading the dataset {data}"):
         dataset = load_dataset(data)
-    console.print(f"data    {dataset.name}: {dataset.attribution} ({dataset.licence})")
+    console.print(f"data    {dataset.name}: {dataset.attribution}; licence {dataset.licence}")
     with console.status(f"building {name}"):
+        set_seed(recipe.seed)  # heads start at random
         model = planned.build(device)
-    recipe = recipe_for(heads_only(model), **given)
     trainable = sum(parameter.numel() for parameter in model.get_trainable_parameters())
     console.print(f"model   {name}: {trainable:,} parameters train")
 
     with progress_bars() as (bars, progress):
-        judge = Judge(model, dataset.split("validation"), progress)
+        judge = Judge(model, dataset.split("validation"), progress, precision=recipe.precision)
         task = bars.add_task("training", total=recipe.epochs)
 
         def report(step: Step) -> None:
@@ -119,7 +118,7 @@ def train_and_save(
             progress=progress,
             report=report,
         )
-        test = Judge(model, dataset.split("test"), progress).recall()
+        test = Judge(model, dataset.split("test"), progress, precision=recipe.precision).recall()
     result = {
         "model": name,
         "folder": str(folder),

@@ -50,6 +50,7 @@ def create(*, weights: str | None = "openai") -> HFTextEncoder:
                 f"the text encoder 'clip-vit-b32' has the weights 'openai', not {weights!r}"
             )
         encoder = hf_text.create(REPOSITORY, revision=REVISION)
+        encoder.resolved_args = {}
         if encoder.weights_source is not None:
             encoder.weights_source = replace(encoder.weights_source, tag=weights)
         return encoder

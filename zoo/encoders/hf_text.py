@@ -5,6 +5,7 @@ import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from inspect import signature
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
@@ -18,6 +19,7 @@ from transformers.models.auto.modeling_auto import (
 )
 from transformers.utils import logging
 
+from zoo.arguments import PositiveInt
 from zoo.encoders.tokenizer import HFTokenizer
 from zoo.errors import ArgumentError, WeightsError
 from zoo.weights.hub import HubFiles, hub_files
@@ -46,6 +48,7 @@ class HFTextEncoder(nn.Module):
         context_length: longest text in tokens, special tokens included.
         tokenizer: texts to ids and mask.
         weights_source: where the weights came from, or None for random ones.
+        resolved_args: arguments that the weights decided, which a saved spec must keep.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class HFTextEncoder(nn.Module):
         pooling: Pooling | None,
         tokenizer: HFTokenizer,
         weights_source: WeightsSource | None,
+        resolved_args: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -67,6 +71,7 @@ class HFTextEncoder(nn.Module):
         self.tokenizer = tokenizer
         self.context_length = tokenizer.context_length
         self.weights_source = weights_source
+        self.resolved_args = resolved_args or {}
 
     def forward(
         self, input_ids: Int[Tensor, "batch length"], attention_mask: Int[Tensor, "batch length"]
@@ -86,7 +91,7 @@ def create(
     weights: str | None = "default",
     revision: str | None = None,
     pooling: Pooling | None = None,
-    context_length: int | None = None,
+    context_length: PositiveInt | None = None,
 ) -> HFTextEncoder:
     """Any text encoder that transformers builds, from a hub repository or a local folder.
 
@@ -126,8 +131,13 @@ def create(
     source = None
     if weights is not None and files.weights is not None:
         source = WeightsSource("default", repository, files.weights, files.revision, files.sha256)
-    tokenizer = HFTokenizer(lambda: files.folder, context_length or limit)
-    return HFTextEncoder(backbone, pooling, tokenizer, source)
+    tokenizer = HFTokenizer(
+        lambda: files.folder,
+        context_length or limit,
+        fixed_length=type(backbone).__name__.startswith("Siglip"),
+    )
+    decided = {"revision": files.revision} if files.revision else {}
+    return HFTextEncoder(backbone, pooling, tokenizer, source, decided)
 
 
 def pool(
@@ -245,9 +255,12 @@ def _quiet() -> Iterator[None]:
 
 
 def _default_pooling(files: HubFiles, config: PretrainedConfig) -> Pooling:
-    said = files.file("1_Pooling/config.json")
-    if said.is_file():
-        modes = json.loads(said.read_text(encoding="utf-8"))
+    try:
+        said = files.optional("1_Pooling/config.json")
+    except WeightsError as error:
+        raise WeightsError(f"{error}. Say how it pools with the argument pooling") from error
+    if said is not None:
+        modes = _json(said)
         known: dict[str, Pooling] = {
             "pooling_mode_mean_tokens": "mean",
             "pooling_mode_cls_token": "cls",
@@ -282,10 +295,20 @@ def _context_limit(files: HubFiles, backbone: nn.Module) -> int:
     ):
         path = files.file(name)
         if path.is_file():
-            said = json.loads(path.read_text(encoding="utf-8")).get(key)
+            said = _json(path).get(key)
             if isinstance(said, int) and 0 < said < _UNBOUNDED:
                 limit = min(limit, said)
     return int(limit)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise WeightsError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(data, dict):
+        raise WeightsError(f"{path}: holds no table")
+    return data
 
 
 def _first(token: int | list[int] | None) -> int | None:

@@ -1,5 +1,7 @@
 """What every built-in image encoder is: a backbone without its classifier, and what must travel with it."""
 
+from typing import Any
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -16,6 +18,7 @@ class ImageEncoder(nn.Module):
         out_dim: number of features.
         preprocess: as the weights were trained for.
         weights_source: where the weights came from, or None for random ones.
+        resolved_args: arguments that the weights decided, which a saved spec must keep.
     """
 
     def __init__(
@@ -24,12 +27,14 @@ class ImageEncoder(nn.Module):
         out_dim: int,
         preprocess: Preprocess,
         weights_source: WeightsSource | None,
+        resolved_args: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.out_dim = out_dim
         self.preprocess = preprocess
         self.weights_source = weights_source
+        self.resolved_args = resolved_args or {}
 
     def forward(
         self, images: Float[Tensor, "batch 3 height width"]

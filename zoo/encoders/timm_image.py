@@ -1,13 +1,16 @@
 """Image encoders from timm: any architecture, with the preprocessing of its weights."""
 
 import math
+import pickle
 from typing import Any
 
 import timm
+from safetensors import SafetensorError
 from timm.data.config import resolve_data_config
 from timm.models import PretrainedCfg
 from torch import nn
 
+from zoo.arguments import PositiveInt, Probability
 from zoo.encoders.image import ImageEncoder
 from zoo.encoders.preprocess import Preprocess
 from zoo.errors import UnknownNameError, WeightsError, suggestion
@@ -20,9 +23,9 @@ def create(
     architecture: str,
     *,
     weights: str | None = "default",
-    image_size: int | None = None,
-    drop_rate: float = 0.0,
-    drop_path_rate: float | None = None,
+    image_size: PositiveInt | None = None,
+    drop_rate: Probability = 0.0,
+    drop_path_rate: Probability | None = None,
 ) -> ImageEncoder:
     """Any architecture of `timm.list_models()`, bare or with a tag (`convnext_tiny.fb_in1k`).
 
@@ -51,7 +54,7 @@ def create(
         )
     full_name = f"{name}.{tag}" if tag else name
     config = timm.get_pretrained_cfg(full_name) or timm.get_pretrained_cfg(name) or PretrainedCfg()
-    options: dict[str, Any] = {"num_classes": 0, "drop_rate": drop_rate}
+    options: dict[str, Any] = {"drop_rate": drop_rate}
     if drop_path_rate is not None:
         options["drop_path_rate"] = drop_path_rate
     if image_size is not None and not config.fixed_input_size:
@@ -60,19 +63,40 @@ def create(
         options["img_size"] = image_size
 
     source = None
-    try:
-        backbone = timm.create_model(full_name, pretrained=weights is not None, **options)
-    except TypeError as error:
-        raise WeightsError(f"timm's {name} cannot be built with {options}: {error}") from error
-    except (OSError, RuntimeError, ValueError) as error:
-        if weights is None:
-            raise
-        raise WeightsError(_missing(full_name, config, error)) from error
-    if weights is not None:
-        origin = config.hf_hub_id or config.url or "timm"
+    if weights is None:
+        backbone: Any = timm.create_model(full_name, **options)
+    else:
+        # With its classifier on, timm loads strictly: every tensor must be there and fit.
+        backbone = _pretrained(full_name, config, options)
         file = str(config.hf_hub_filename or "model.safetensors")
-        source = WeightsSource(config.tag or "default", str(origin), file)
+        source = WeightsSource(
+            config.tag or "default", str(config.hf_hub_id or config.url or "timm"), file
+        )
+    backbone.reset_classifier(0)
     return ImageEncoder(backbone, _width(backbone), preprocess_of(backbone, image_size), source)
+
+
+def _pretrained(name: str, config: PretrainedCfg, options: dict[str, Any]) -> Any:
+    where = f"the repository {config.hf_hub_id!r}" if config.hf_hub_id else str(config.url)
+    try:
+        return timm.create_model(name, pretrained=True, **options)
+    except (OSError, EOFError, pickle.UnpicklingError, SafetensorError, RuntimeError) as error:
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        if "loading state_dict" in said[0] or "sizes" in said[0]:
+            raise WeightsError(
+                f"the weights of timm's {name!r} from {where} do not fit the model: {' '.join(said[:2])}"
+            ) from error
+        if not isinstance(error, OSError):
+            raise WeightsError(
+                f"the weights of timm's {name!r} from {where} are damaged: {said[0]}. Delete the cached "
+                "file and let it be fetched again"
+            ) from error
+        how = f"hf download {config.hf_hub_id}" if config.hf_hub_id else "a machine with network"
+        raise WeightsError(
+            f"the weights of timm's {name!r} (model.safetensors from {where}) are not cached and "
+            f"cannot be fetched: {said[0]}. Bring them by: {how}; or build with pretrained=False for "
+            "random weights"
+        ) from error
 
 
 def _width(backbone: Any) -> int:
@@ -97,14 +121,4 @@ def preprocess_of(backbone: nn.Module, image_size: int | None = None) -> Preproc
         interpolation=data["interpolation"],
         mean=tuple(data["mean"]),
         std=tuple(data["std"]),
-    )
-
-
-def _missing(name: str, config: PretrainedCfg, error: Exception) -> str:
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    where = f"the repository {config.hf_hub_id!r}" if config.hf_hub_id else str(config.url)
-    how = f"hf download {config.hf_hub_id}" if config.hf_hub_id else "a machine with network"
-    return (
-        f"the weights of timm's {name!r} (model.safetensors from {where}) are not cached and cannot "
-        f"be fetched: {first}. Bring them by: {how}; or build with pretrained=False for random weights"
     )

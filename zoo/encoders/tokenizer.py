@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from jaxtyping import Int
 from torch import Tensor
 
@@ -18,10 +19,14 @@ class HFTokenizer:
     Args:
         folder: gives the folder of the tokenizer's files, fetching them if need be.
         context_length: longest row of ids, special tokens included.
+        fixed_length: make every row that long and attend to its padding too, as SigLIP was trained.
     """
 
-    def __init__(self, folder: Callable[[], Path], context_length: int) -> None:
+    def __init__(
+        self, folder: Callable[[], Path], context_length: int, *, fixed_length: bool = False
+    ) -> None:
         self._folder = folder
+        self._fixed_length = fixed_length
         self._loaded: Any = None
         self.context_length = context_length
 
@@ -39,12 +44,16 @@ class HFTokenizer:
             raise DataError("there are no texts to tokenize")
         encoded = self.tokenizer(
             texts,
-            padding=True,
+            padding="max_length" if self._fixed_length else "longest",
             truncation=True,
             max_length=self.context_length,
             return_tensors="pt",
         )
-        return {key: encoded[key] for key in ("input_ids", "attention_mask")}
+        ids, mask = encoded["input_ids"], encoded["attention_mask"]
+        return {
+            "input_ids": ids,
+            "attention_mask": torch.ones_like(mask) if self._fixed_length else mask,
+        }
 
     @property
     def tokenizer(self) -> Any:
@@ -55,6 +64,8 @@ class HFTokenizer:
             folder = self._folder()
             try:
                 self._loaded = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-            except (OSError, ValueError, KeyError) as error:
+            except Exception as error:  # of many kinds, for files that are damaged in many ways
                 raise WeightsError(f"{folder}: no tokenizer can be read here: {error}") from error
+            if self._loaded.pad_token is None:  # the mask keeps it from being read
+                self._loaded.pad_token = self._loaded.eos_token or self._loaded.unk_token
         return self._loaded

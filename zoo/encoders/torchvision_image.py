@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import nn
 
+from zoo.arguments import PositiveInt
 from zoo.encoders.image import ImageEncoder
 from zoo.encoders.preprocess import Preprocess
 from zoo.errors import UnknownNameError, suggestion
@@ -14,11 +15,15 @@ from zoo.weights.torch_hub import cached_checkpoint
 __all__ = ["create"]
 
 
-def create(architecture: str, *, weights: str | None = "DEFAULT") -> ImageEncoder:
+def create(
+    architecture: str, *, weights: str | None = "DEFAULT", image_size: PositiveInt | None = None
+) -> ImageEncoder:
     """Any architecture of `torchvision.models.list_models(module=torchvision.models)`.
 
     Args:
         weights: a torchvision tag such as `IMAGENET1K_V2`, `DEFAULT`, or None for random ones.
+        image_size: side of the input in pixels, where not the weights' own. A vision transformer
+            is made for one size; its weights fit no other.
 
     Raises:
         UnknownNameError: torchvision has no such architecture, or it no such tag.
@@ -38,11 +43,16 @@ def create(architecture: str, *, weights: str | None = "DEFAULT") -> ImageEncode
             f"{', '.join(tags.__members__)}.{suggestion(weights, tags.__members__)}"
         )
     entry = tags["DEFAULT" if weights is None else weights]
+    preprocess = _preprocess(entry.transforms(), image_size)
     options: dict[str, Any] = {}
+    decided: dict[str, Any] = {}
     if architecture in ("googlenet", "inception_v3"):
-        # Both rescale their input when they run ImageNet weights, and carry auxiliary classifiers.
-        options = {"transform_input": weights is not None, "aux_logits": weights is not None}
+        # They rescale their input for ImageNet weights; auxiliary classifiers come with those.
+        options = {"transform_input": True, "aux_logits": weights is not None}
         options["init_weights"] = weights is None
+    if architecture.startswith("vit_"):
+        options = {"image_size": preprocess.crop[0]}
+        decided = {"image_size": preprocess.crop[0]}
     backbone = models.get_model(architecture, weights=None, **options)
     source = None
     if weights is not None:
@@ -55,9 +65,7 @@ def create(architecture: str, *, weights: str | None = "DEFAULT") -> ImageEncode
             name for name, _ in backbone.named_children() if name.lower().startswith("aux")
         ]:
             setattr(backbone, name, None)
-    return ImageEncoder(
-        backbone, _drop_classifier(backbone), _preprocess(entry.transforms()), source
-    )
+    return ImageEncoder(backbone, _drop_classifier(backbone), preprocess, source, decided)
 
 
 def _drop_classifier(backbone: nn.Module) -> int:
@@ -73,11 +81,14 @@ def _drop_classifier(backbone: nn.Module) -> int:
     return classifier.in_features
 
 
-def _preprocess(transforms: Any) -> Preprocess:
-    size, crop = transforms.resize_size, transforms.crop_size
+def _preprocess(transforms: Any, image_size: int | None) -> Preprocess:
+    crop = transforms.crop_size[0]
+    resize = transforms.resize_size[0]
+    if image_size is not None:
+        resize, crop = round(resize * image_size / crop), image_size
     return Preprocess(
-        resize=size[0],
-        crop=(crop[0], crop[0]),
+        resize=resize,
+        crop=(crop, crop),
         interpolation=transforms.interpolation.value,
         mean=tuple(transforms.mean),
         std=tuple(transforms.std),

@@ -13,6 +13,7 @@ from zoo.data.pairs import Pair, one_per_concept
 from zoo.errors import TowerError
 from zoo.evaluation.retrieval import Recall, recall_at
 from zoo.training.features import Progress, image_features, text_features
+from zoo.training.precision import Precision
 
 __all__ = ["Judge"]
 
@@ -25,7 +26,12 @@ class Judge:
     """
 
     def __init__(
-        self, model: CLIP, pairs: Sequence[Pair], progress: Progress | None = None
+        self,
+        model: CLIP,
+        pairs: Sequence[Pair],
+        progress: Progress | None = None,
+        *,
+        precision: Precision = "auto",
     ) -> None:
         if model.image_encoder is None or model.text_encoder is None:
             raise TowerError("retrieval takes both towers; build the model with both")
@@ -34,6 +40,7 @@ class Judge:
         self.model = model
         self.pairs = one_per_concept(pairs)
         self.progress = progress
+        self.precision = precision
         self._kept: dict[str, Tensor] = {}
 
     def recall(self) -> Recall:
@@ -48,10 +55,10 @@ class Judge:
             return self._kept[side]
         if side == "image":
             pictures = [pair.picture for pair in self.pairs]
-            features = image_features(self.model, pictures, self.progress)
+            features = image_features(self.model, pictures, self.progress, precision=self.precision)
         else:
             names = [pair.captions[0] for pair in self.pairs]
-            features = text_features(self.model, names, self.progress)
+            features = text_features(self.model, names, self.progress, precision=self.precision)
         features = features.to(next(self.model.parameters()).device)
         if "encoder" in getattr(self, side).frozen_parts:
             self._kept[side] = features

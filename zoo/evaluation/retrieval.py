@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from zoo.errors import DataError
+
 __all__ = ["Recall", "recall_at"]
 
 
@@ -33,7 +35,12 @@ def recall_at(
     """Recall in both directions, for row i of one belonging to row i of the other.
 
     A tie counts against the model, so that constant embeddings recall nothing.
+
+    Raises:
+        DataError: an embedding is not finite.
     """
+    if not (image_embeds.isfinite().all() and text_embeds.isfinite().all()):
+        raise DataError("the embeddings hold NaN or infinity, so that nothing can be ranked")
     similarity = image_embeds @ text_embeds.T
     own = similarity.diagonal()
     ranks = {

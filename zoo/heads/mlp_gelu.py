@@ -4,6 +4,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from zoo.arguments import PositiveInt, Probability
+
 __all__ = ["MLPHead"]
 
 
@@ -23,13 +25,13 @@ class MLPHead(nn.Module):
         *,
         in_dim: int,
         out_dim: int,
-        hidden_dim: int | None = None,
+        hidden_dim: PositiveInt | None = None,
         normalize: bool = False,
-        dropout: float = 0.0,
-        input_dropout: float = 0.0,
+        dropout: Probability = 0.0,
+        input_dropout: Probability = 0.0,
     ) -> None:
         super().__init__()
-        hidden_dim = hidden_dim or in_dim
+        hidden_dim = in_dim if hidden_dim is None else hidden_dim
         self.scale = in_dim**0.5 if normalize else None
         self.input_dropout = nn.Dropout(input_dropout)
         self.fc1 = nn.Linear(in_dim, hidden_dim)

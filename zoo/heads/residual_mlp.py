@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from zoo.arguments import PositiveInt, Probability
+
 __all__ = ["ResidualMLPHead"]
 
 
@@ -21,10 +23,15 @@ class ResidualMLPHead(nn.Module):
     """
 
     def __init__(
-        self, *, in_dim: int, out_dim: int, hidden_dim: int | None = None, dropout: float = 0.0
+        self,
+        *,
+        in_dim: int,
+        out_dim: int,
+        hidden_dim: PositiveInt | None = None,
+        dropout: Probability = 0.0,
     ) -> None:
         super().__init__()
-        hidden_dim = hidden_dim or 2 * out_dim
+        hidden_dim = 2 * out_dim if hidden_dim is None else hidden_dim
         self.proj = nn.Linear(in_dim, out_dim)
         self.mlp = nn.Sequential(
             nn.LayerNorm(out_dim),

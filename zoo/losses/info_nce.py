@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from zoo.arguments import PositiveFloat, Probability
 from zoo.errors import ArgumentError
 
 __all__ = ["InfoNCELoss"]
@@ -30,20 +31,16 @@ class InfoNCELoss(nn.Module):
     def __init__(
         self,
         *,
-        temperature: float = 0.07,
+        temperature: PositiveFloat = 0.07,
         learnable: bool = True,
-        max_scale: float = 100.0,
-        label_smoothing: float = 0.0,
+        max_scale: PositiveFloat = 100.0,
+        label_smoothing: Probability = 0.0,
     ) -> None:
         super().__init__()
-        if temperature <= 0 or 1 / temperature > max_scale:
+        if temperature * max_scale < 1:
             raise ArgumentError(
                 f"the loss 'info-nce' takes a temperature of at least 1 / max_scale = "
                 f"{1 / max_scale:g}, not {temperature:g}"
-            )
-        if not 0 <= label_smoothing < 1:
-            raise ArgumentError(
-                f"the loss 'info-nce' takes a label_smoothing in [0, 1), not {label_smoothing:g}"
             )
         self.max_scale = max_scale
         self.label_smoothing = label_smoothing

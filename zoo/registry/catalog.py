@@ -20,7 +20,7 @@ from zoo.errors import (
 )
 from zoo.registry.component import KINDS, Component, Kind, Origin, as_kind, check_name, describe
 from zoo.registry.layers import builtin_path, read_layer, user_path
-from zoo.registry.plugins import Failure, components_of_hooks, discover
+from zoo.registry.plugins import Failure, components_of_hooks, discover, normalised
 
 __all__ = ["Catalog", "Match", "available", "catalog", "load_catalog", "register"]
 
@@ -90,14 +90,17 @@ class Catalog:
         prefix, slash, rest = name.partition("/")
         if not slash or not rest or rest == "*":
             return []
-        found = [Match(component, rest) for component in _winners(table.get(f"{prefix}/*", ()))]
-        for claims in table.values():
-            for component in claims:
-                if component.origin.name == prefix:
-                    if component.name == rest:
-                        found.append(Match(component))
-                    elif component.is_family and rest.startswith(component.name[:-1]):
-                        found.append(Match(component, rest[len(component.name) - 1 :]))
+        family = _winners(table.get(f"{prefix}/*", ()))
+        if family:
+            return [Match(component, rest) for component in family]
+        found = []
+        for component in (each for claims in table.values() for each in claims):
+            if normalised(component.origin.name) != normalised(prefix):
+                continue
+            if component.name == rest:
+                found.append(Match(component))
+            elif component.is_family and rest.startswith(component.name[:-1]):
+                found.append(Match(component, rest[len(component.name) - 1 :]))
         return found
 
     def _unknown(self, kind: Kind, name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pluggy
@@ -32,7 +31,7 @@ class HookedComponent:
 
 
 @hookspec
-def zoo_projection_heads() -> Iterable[HookedComponent]:
+def zoo_projection_heads() -> list[HookedComponent]:
     """Projection heads to add: factories `(*, in_dim, out_dim, **args) -> nn.Module`.
 
     The module maps `Float[B, in_dim]` to `Float[B, out_dim]`.
@@ -41,7 +40,7 @@ def zoo_projection_heads() -> Iterable[HookedComponent]:
 
 
 @hookspec
-def zoo_losses() -> Iterable[HookedComponent]:
+def zoo_losses() -> list[HookedComponent]:
     """Losses to add: factories `(**args) -> nn.Module`.
 
     The module maps two batches of L2-normalised embeddings, `Float[B, D]` each, to a scalar,

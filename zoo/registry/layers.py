@@ -119,6 +119,10 @@ def _component(
         raise RegistryError(
             f'{where} needs use = "NAME", the {describe(kind)} that it is a preset of'
         )
+    if name.endswith("/*") and "use" in entry:
+        raise RegistryError(
+            f"{where} is a family, and a preset with use is one name; drop the '/*'"
+        )
     component = Component(
         kind,
         name,

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
 from types import ModuleType
 
@@ -19,10 +19,10 @@ import pluggy
 
 from zoo.errors import RegistryError, suggestion
 from zoo.registry import hookspecs
-from zoo.registry.component import Component, Kind, Origin, check_name
+from zoo.registry.component import Component, Kind, Origin, check_name, describe
 from zoo.registry.layers import read_layer
 
-__all__ = ["Failure", "HeavyImportError", "components_of_hooks", "discover"]
+__all__ = ["Failure", "HeavyImportError", "components_of_hooks", "discover", "normalised"]
 
 COMPONENT_GROUPS: dict[str, Kind] = {
     "zoo.image_encoders": "image_encoders",
@@ -66,17 +66,27 @@ def discover() -> tuple[list[Component], list[Failure], list[Origin]]:
     origins: dict[Origin, None] = {}
     allowed = _allow_list()
     seen: set[str] = set()
-    for group in (*COMPONENT_GROUPS, HOOK_GROUP, REGISTRY_GROUP):
-        for entry in sorted(entry_points(group=group), key=lambda entry: entry.name):
-            origin = _origin(entry)
-            seen.add(_normalised(origin.name))
-            if allowed is not None and _normalised(origin.name) not in allowed:
-                continue
-            origins[origin] = None
-            try:
-                components += _read(group, entry, origin)
-            except (Exception, SystemExit) as error:
-                failures.append(Failure(group, entry.name, origin, _reason(error)))
+    claimed: dict[tuple[str, str, str], Origin] = {}
+    for group, entry, origin, fault in _entries():
+        seen.add(normalised(origin.name))
+        if allowed is not None and normalised(origin.name) not in allowed:
+            continue
+        origins[origin] = None
+        try:
+            if fault is not None:
+                raise fault
+            assert entry is not None
+            for component in _read(group, entry, origin):
+                key = (normalised(origin.name), component.kind, component.name)
+                if key in claimed:
+                    raise RegistryError(
+                        f"{origin} offers the {describe(component.kind)} name {component.name!r} twice"
+                    )
+                claimed[key] = origin
+                components.append(component)
+        except (Exception, SystemExit) as error:
+            name = entry.name if entry else "metadata"
+            failures.append(Failure(group, name, origin, _reason(error)))
     for name in sorted((allowed or set()) - seen):
         failures.append(
             Failure(
@@ -88,6 +98,44 @@ def discover() -> tuple[list[Component], list[Failure], list[Origin]]:
             )
         )
     return components, failures, list(origins)
+
+
+def _entries() -> Iterator[tuple[str, EntryPoint | None, Origin, Exception | None]]:
+    """Every entry point of zoo's groups, distribution by distribution, each read on its own."""
+    groups = (*COMPONENT_GROUPS, HOOK_GROUP, REGISTRY_GROUP)
+    known: set[str] = set()
+    for distribution in distributions():
+        try:
+            text = distribution.read_text("entry_points.txt") or ""
+        except (OSError, UnicodeDecodeError):
+            continue
+        if not any(f"[{group}]" in text for group in groups):
+            continue
+        name: str | None = None
+        with contextlib.suppress(Exception):  # metadata that is missing or cannot be parsed
+            name, number = distribution.name, distribution.version
+        if name is None:
+            where = Path(str(getattr(distribution, "_path", "unknown")))
+            fault = f"{where}: its metadata cannot be read; install the distribution again"
+            yield groups[0], None, Origin("plugin", where.stem), RegistryError(fault)
+            continue
+        origin = Origin("plugin", name, number)
+        if normalised(origin.name) in known:  # an older copy further down the path
+            continue
+        known.add(normalised(origin.name))
+        try:
+            found = list(distribution.entry_points)
+        except Exception as error:
+            yield (
+                groups[0],
+                None,
+                origin,
+                RegistryError(f"its entry points cannot be read: {error}"),
+            )
+            continue
+        for entry in sorted(found, key=lambda each: (each.group, each.name)):
+            if entry.group in groups:
+                yield entry.group, entry, origin, None
 
 
 def components_of_hooks(plugin: object, origin: Origin) -> list[Component]:
@@ -107,8 +155,13 @@ def components_of_hooks(plugin: object, origin: Origin) -> list[Component]:
         raise RegistryError(f"{error}; the hooks are {', '.join(_HOOKS)}") from error
     components = []
     for hook, kind in _HOOKS.items():
-        for returned in getattr(manager.hook, hook)():
-            components += [_from_hook(kind, hook, item, origin) for item in _items(hook, returned)]
+        caller = getattr(manager.hook, hook)
+        if not caller.get_hookimpls():
+            continue
+        returned = caller()
+        if not returned:
+            raise RegistryError(f"{hook}() returned None; it returns a list of HookedComponent")
+        components += [_from_hook(kind, hook, item, origin) for item in _items(hook, returned[0])]
     return components
 
 
@@ -121,6 +174,9 @@ def _items(hook: str, returned: object) -> Sequence[object]:
 def _from_hook(kind: Kind, hook: str, item: object, origin: Origin) -> Component:
     if not isinstance(item, hookspecs.HookedComponent):
         raise RegistryError(f"{hook}() returned {item!r} in its list; each is a HookedComponent")
+    for field in ("name", "target", "summary"):
+        if not isinstance(getattr(item, field), str):
+            raise RegistryError(f"{hook}(): the {field} of {item!r} is not text")
     check_name(kind, item.name, f"{hook}()")
     if ":" not in item.target:
         raise RegistryError(
@@ -137,7 +193,7 @@ def _read(group: str, entry: EntryPoint, origin: Origin) -> list[Component]:
         return [component for component, _ in read_layer(_fragment(entry.value), origin)]
     kind = COMPONENT_GROUPS[group]
     check_name(kind, entry.name, f"entry point in {group}")
-    return [Component(kind, entry.name, origin, target=entry.value)]
+    return [Component(kind, entry.name, origin, target=f"{entry.module}:{entry.attr}")]
 
 
 def _fragment(value: str) -> Path:
@@ -154,20 +210,15 @@ def _fragment(value: str) -> Path:
     raise RegistryError(f"the entry point names {value!r}, and there is no such file")
 
 
-def _origin(entry: EntryPoint) -> Origin:
-    if entry.dist is None:
-        return Origin("plugin", entry.module)
-    return Origin("plugin", entry.dist.name, entry.dist.version)
-
-
 def _allow_list() -> set[str] | None:
     value = os.environ.get("ZOO_PLUGINS")
     if value is None:
         return None
-    return {_normalised(name) for name in value.split(",") if name.strip()}
+    return {normalised(name) for name in value.split(",") if name.strip()}
 
 
-def _normalised(distribution: str) -> str:
+def normalised(distribution: str) -> str:
+    """A distribution's name as packaging tools compare it."""
     return re.sub(r"[-_.]+", "-", distribution.strip()).lower()
 
 
@@ -179,22 +230,31 @@ def _reason(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def _fence() -> Iterator[None]:
-    """Refuse the first import of a deep-learning library while hook modules are imported."""
+    """Refuse the first import of a deep-learning library while hook modules are imported.
+
+    The refusal stands even if the module catches it. In a process that has torch already, there is
+    nothing left to keep out.
+    """
     fence = _Fence()
     sys.meta_path.insert(0, fence)
     try:
         yield
     finally:
         sys.meta_path.remove(fence)
+    if fence.refused:
+        raise fence.refused
 
 
 class _Fence(importlib.abc.MetaPathFinder):
+    refused: HeavyImportError | None = None
+
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         if fullname.partition(".")[0] in _HEAVY:
-            raise HeavyImportError(
+            self.refused = HeavyImportError(
                 f"the hook module imports {fullname!r}, which makes every listing slow; move what "
                 "needs it to a module that only a component's target names"
             )
+            raise self.refused
         return None

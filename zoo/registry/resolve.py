@@ -27,6 +27,8 @@ class Resolved:
     rest: str | None
     """For a family: the rest of the name, the factory's first argument."""
     args: Mapping[str, Any]
+    preset_by: Mapping[str, Component]
+    """For each argument that the spec does not give, the preset that does."""
     weights: str | None
     """The weights tag that a preset chose, if one did."""
 
@@ -73,25 +75,33 @@ def resolve(
     match = names.find(kind, name)
     component = match.component
     merged = dict(args or {})
+    preset_by: dict[str, Component] = {}
     weights = component.weights
     trail = [component]
-    while match.component.use is not None:
+    while True:
         step = match.component
-        merged = {**step.args, **merged}
-        match = names.find(kind, step.use or "")
+        for key in step.args.keys() - merged.keys():
+            merged[key] = step.args[key]
+            preset_by[key] = step
+        if step.use is None:
+            return Resolved(component, step, match.rest, merged, preset_by, weights)
+        match = names.find(kind, step.use)
         if match.component in trail:
             circle = " -> ".join(each.name for each in [*trail, match.component])
             raise RegistryError(f"{step.origin}: [{kind}.{step.name}] goes round: {circle}")
         trail.append(match.component)
         weights = weights or match.component.weights
-    root = match.component
-    return Resolved(component, root, match.rest, {**root.args, **merged}, weights)
 
 
 def arguments_of(
-    factory: Callable[..., Any], reserved: frozenset[str] = frozenset()
+    factory: Callable[..., Any], reserved: frozenset[str] = frozenset(), *, family: bool = False
 ) -> dict[str, inspect.Parameter]:
-    """The arguments that a spec may give to a factory, with annotations evaluated."""
+    """The arguments that a spec may give to a factory, with annotations evaluated.
+
+    Args:
+        reserved: names to leave out.
+        family: whether the first parameter takes the rest of the name, and is left out too.
+    """
     try:
         signature = inspect.signature(factory, eval_str=True)
     except NameError:  # an annotation that exists for type checkers only
@@ -99,7 +109,7 @@ def arguments_of(
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     return {
         name: parameter
-        for name, parameter in signature.parameters.items()
+        for name, parameter in list(signature.parameters.items())[int(family) :]
         if parameter.kind in named and name not in reserved
     }
 
@@ -109,14 +119,14 @@ def bind(
     resolved: Resolved,
     reserved: frozenset[str],
     path: str,
-    where: str,
+    source_of: Callable[[str], str],
 ) -> dict[str, Any]:
     """Check arguments against a factory's signature; names first, then types.
 
     Args:
         reserved: names that zoo itself passes, such as `in_dim`.
         path: the arguments' path in the spec, such as `image.head.args`.
-        where: the spec's source, for the message.
+        source_of: tells which file, model or override set a path.
 
     Returns:
         All arguments with the factory's own defaults filled in.
@@ -124,36 +134,42 @@ def bind(
     Raises:
         ArgumentError: an unknown, missing or mistyped argument; the message has its path.
     """
-    known = arguments_of(factory, reserved)
+    known = arguments_of(factory, reserved, family=resolved.root.is_family)
     title = f"{describe(resolved.component.kind)} {resolved.component.name!r}"
-    if resolved.rest is not None and known:
-        known.pop(next(iter(known)))
+
+    def where(name: str) -> str:
+        preset = resolved.preset_by.get(name)
+        source = (
+            f"preset {preset.name!r} of {preset.origin}" if preset else source_of(f"{path}.{name}")
+        )
+        return f"{path}.{name} ({source}): the {title}"
+
     for name in resolved.args:
         if name in known:
             continue
         if name in reserved:
-            raise ArgumentError(
-                f"{path}.{name} ({where}): zoo itself passes {name!r} to the {title}"
-            )
+            raise ArgumentError(f"{where(name)} gets {name!r} from zoo itself")
         takes = f"it takes {', '.join(known)}" if known else "it takes no arguments"
         raise ArgumentError(
-            f"{path}.{name} ({where}): the {title} has no argument {name!r}; {takes}."
-            f"{suggestion(name, known)}"
+            f"{where(name)} has no argument {name!r}; {takes}.{suggestion(name, known)}"
         )
     bound = {}
     for name, parameter in known.items():
         if name in resolved.args:
-            value = resolved.args[name]
-            bound[name] = _typed(value, parameter.annotation, f"{path}.{name} ({where}): {title}")
+            bound[name] = _typed(resolved.args[name], parameter.annotation, where(name))
         elif parameter.default is not inspect.Parameter.empty:
             bound[name] = parameter.default
         else:
-            raise ArgumentError(f"{path}.{name} ({where}): the {title} needs an argument {name!r}")
+            raise ArgumentError(f"{where(name)} needs an argument {name!r}")
     return bound
 
 
 def _typed(value: object, annotation: Any, where: str) -> Any:
     """The value as its annotation has it, by JSON's rules: a list may become a tuple, `1` not `True`."""
+    try:
+        text = json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"{where}: {value!r} is not a value that a spec can hold") from error
     if annotation is inspect.Parameter.empty or isinstance(annotation, str):
         return value
     from pydantic import TypeAdapter, ValidationError
@@ -164,12 +180,7 @@ def _typed(value: object, annotation: Any, where: str) -> Any:
     except PydanticSchemaGenerationError:
         return value
     try:
-        return adapter.validate_json(json.dumps(value), strict=True)
-    except (TypeError, ValueError) as error:
-        said = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-        wanted = (
-            getattr(annotation, "__name__", str(annotation))
-            if isinstance(annotation, type)
-            else annotation
-        )
-        raise ArgumentError(f"{where} takes {wanted} here, not {value!r}: {said}") from error
+        return adapter.validate_json(text, strict=True)
+    except ValidationError as error:
+        said = error.errors()[0]["msg"]
+        raise ArgumentError(f"{where}: {said[0].lower()}{said[1:]}, not {value!r}") from error

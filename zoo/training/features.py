@@ -8,20 +8,22 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from jaxtyping import Float
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from zoo.cache import cache_folder
 from zoo.clip import CLIP, evaluating
 from zoo.data.pictures import open_picture
+from zoo.encoders.preprocess import Preprocess
 from zoo.errors import DataError
-from zoo.training.precision import autocast, choose
+from zoo.training.precision import Precision, autocast, choose
 from zoo.weights.read import sha256_of, state_sha256
 
 __all__ = ["Progress", "image_features", "prefetched", "text_features"]
@@ -35,9 +37,16 @@ _T = TypeVar("_T")
 
 
 def image_features(
-    model: CLIP, pictures: Sequence[Path], progress: Progress | None = None, *, workers: int = 2
+    model: CLIP,
+    pictures: Sequence[Path],
+    progress: Progress | None = None,
+    *,
+    precision: Precision = "auto",
+    workers: int = 2,
 ) -> Float[Tensor, "count features"]:
     """What the image encoder, in eval mode, says of each picture; before the head.
+
+    On disk if the encoder is frozen; computed each time if not.
 
     Raises:
         DataError: a picture cannot be read; the message names it.
@@ -46,7 +55,7 @@ def image_features(
     tower.to(memory_format=torch.channels_last)
     encoder = tower.encoder
     device = next(tower.parameters()).device
-    precision = choose("auto", device)
+    chosen = choose(precision, device)
 
     def read(path: Path) -> Tensor:
         tensor: Tensor = encoder.preprocess(open_picture(path))
@@ -61,27 +70,32 @@ def image_features(
             for reading in prefetched(start, _batches(missing, _IMAGES_AT_ONCE)):
                 stacked = torch.stack([future.result() for future in reading])
                 stacked = stacked.to(device, memory_format=torch.channels_last)
-                with autocast(precision, device):
+                with autocast(chosen, device):
                     yield tower.features(stacked)
 
-    cache = _Cache(encoder, precision, {"preprocess": encoder.preprocess.as_json()})
-    return cache.fill(
-        [_file_sha256(path) for path in pictures], compute, tower, "image features", progress
-    )
+    keys = [_file_sha256(path) for path in pictures]
+    return _Cache(model, "image", chosen).fill(keys, compute, "image features", progress)
 
 
 def text_features(
-    model: CLIP, texts: Sequence[str], progress: Progress | None = None
+    model: CLIP,
+    texts: Sequence[str],
+    progress: Progress | None = None,
+    *,
+    precision: Precision = "auto",
 ) -> Float[Tensor, "count features"]:
-    """What the text encoder, in eval mode, says of each text; before the head."""
+    """What the text encoder, in eval mode, says of each text; before the head.
+
+    On disk if the encoder is frozen; computed each time if not.
+    """
     tower: Any = model.text_encoder
     device = next(tower.parameters()).device
-    precision = choose("auto", device)
+    chosen = choose(precision, device)
 
     def compute(missing: list[int]) -> Iterator[Tensor]:
         for batch in _batches(missing, _TEXTS_AT_ONCE):
             tokens = model.tokenize([texts[index] for index in batch])
-            with autocast(precision, device):
+            with autocast(chosen, device):
                 yield tower.features(**{name: ids.to(device) for name, ids in tokens.items()})
 
     keys = []
@@ -89,9 +103,7 @@ def text_features(
         tokens = model.tokenize(batch)
         for ids, mask in zip(tokens["input_ids"], tokens["attention_mask"], strict=True):
             keys.append(hashlib.sha256(ids[mask.bool()].numpy().tobytes()).hexdigest())
-    return _Cache(tower.encoder, precision, {}).fill(
-        keys, compute, tower, "text features", progress
-    )
+    return _Cache(model, "text", chosen).fill(keys, compute, "text features", progress)
 
 
 def prefetched(
@@ -108,18 +120,30 @@ def prefetched(
 class _Cache:
     """Rows of features on disk, each under the hash of its input.
 
-    The folder's name is a hash of all that could change a row: weights, architecture, settings,
-    precision, torch. A run adds one file with what it computed; files appear whole, and two runs
-    that compute the same rows do each other no harm.
+    The folder's name is a hash of all that could change a row: the component with its arguments
+    and origin, weights, preprocessing, precision, library versions. A run adds one file with what
+    it computed; files appear whole, and two runs that compute the same rows do each other no harm.
     """
 
-    def __init__(self, encoder: nn.Module, precision: str, settings: dict[str, Any]) -> None:
+    def __init__(self, model: CLIP, side: Literal["image", "text"], precision: str) -> None:
+        self.tower: Any = getattr(model, f"{side}_encoder")
+        self.folder: Path | None = None
+        if "encoder" not in self.tower.frozen_parts or model.spec is None:
+            return
+        encoder = self.tower.encoder
+        preprocess = getattr(encoder, "preprocess", None)
         said = {
+            "component": getattr(model.spec, side).encoder.model_dump(mode="json"),
+            "origin": model.provenance[f"{side}.encoder"],
             "weights": state_sha256(encoder),
             "architecture": str(encoder),
+            "preprocess": preprocess.as_json()
+            if isinstance(preprocess, Preprocess)
+            else str(preprocess),
             "precision": precision,
-            "torch": torch.__version__,
-            **settings,
+            "versions": [
+                version(name) for name in ("torch", "torchvision", "timm", "transformers")
+            ],
         }
         key = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
         self.folder = cache_folder("features", key)
@@ -128,7 +152,6 @@ class _Cache:
         self,
         keys: Sequence[str],
         compute: Callable[[list[int]], Iterator[Tensor]],
-        tower: nn.Module,
         title: str,
         progress: Progress | None,
     ) -> Tensor:
@@ -137,7 +160,7 @@ class _Cache:
         first = {key: index for index, key in reversed(list(enumerate(keys))) if key not in rows}
         missing = sorted(first.values())
         done: list[Tensor] = []
-        with evaluating(tower), torch.no_grad():
+        with evaluating(self.tower), torch.no_grad():
             for batch in compute(missing) if missing else ():
                 done.append(batch.float().cpu())
                 if progress:
@@ -150,17 +173,24 @@ class _Cache:
 
     def _read(self) -> dict[str, Tensor]:
         rows: dict[str, Tensor] = {}
-        for path in sorted(self.folder.glob("*.safetensors")):
-            with safe_open(path, "pt") as file:
-                keys = json.loads(file.metadata()["keys"])
-                rows |= dict(zip(keys, file.get_tensor("features"), strict=True))
+        for path in sorted(self.folder.glob("*.safetensors")) if self.folder else ():
+            try:
+                with safe_open(path, "pt") as file:
+                    keys = json.loads(file.metadata()["keys"])
+                    rows |= dict(zip(keys, file.get_tensor("features"), strict=True))
+            except (SafetensorError, OSError, ValueError, KeyError, TypeError):
+                path.unlink(missing_ok=True)  # damaged: computed again, nothing is lost
         return rows
 
     def _write(self, keys: list[str], features: Tensor) -> None:
+        if self.folder is None:
+            return
         handle, draft = tempfile.mkstemp(dir=self.folder, suffix=".part")
         os.close(handle)
         try:
             save_file({"features": features}, draft, {"keys": json.dumps(keys)})
+            with open(draft, "rb+") as file:
+                os.fsync(file.fileno())
             os.replace(draft, Path(draft).with_suffix(".safetensors"))
         except BaseException:
             Path(draft).unlink(missing_ok=True)

@@ -63,11 +63,15 @@ class Feed:
         self.text_features: Tensor | None = None
         if "encoder" in self.image.frozen_parts:
             pictures = [pair.picture for pair in pairs]
-            self.image_features = image_features(model, pictures, progress, workers=recipe.workers)
+            self.image_features = image_features(
+                model, pictures, progress, precision=recipe.precision, workers=recipe.workers
+            )
         if "encoder" in self.text.frozen_parts:
             captions = sorted({caption for pair in pairs for caption in pair.captions})
             self.rows = {caption: row for row, caption in enumerate(captions)}
-            self.text_features = text_features(model, captions, progress)
+            self.text_features = text_features(
+                model, captions, progress, precision=recipe.precision
+            )
 
     def epoch(
         self,

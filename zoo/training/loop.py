@@ -13,6 +13,7 @@ from torch import nn
 from zoo.clip import CLIP
 from zoo.data.pairs import Pair
 from zoo.errors import DataError, MissingExtraError, SpecError, TowerError
+from zoo.spec import ModelSpec
 from zoo.training.features import Progress
 from zoo.training.feed import Feed, Sampler
 from zoo.training.precision import choose
@@ -24,7 +25,7 @@ try:
 except ImportError as missing:
     raise MissingExtraError("training needs accelerate: pip install 'clip-zoo[train]'") from missing
 
-__all__ = ["Step", "heads_only", "train"]
+__all__ = ["Step", "heads_only", "set_seed", "train"]
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,9 @@ class Step:
     """What the judge said after this epoch, where it was asked."""
 
 
-def heads_only(model: CLIP) -> bool:
+def heads_only(spec: ModelSpec) -> bool:
     """Whether both encoders are frozen, so that training needs their features only."""
-    towers = (model.image_encoder, model.text_encoder)
-    return all(tower is not None and "encoder" in tower.frozen_parts for tower in towers)
+    return "full" not in (spec.image.train, spec.text.train)
 
 
 def train(
@@ -73,10 +73,12 @@ def train(
         raise SpecError(
             "nothing in this model trains; set image.train or text.train to head or full"
         )
+    device = next(model.parameters()).device
+    accelerator = Accelerator(cpu=device.type == "cpu")
+    if accelerator.num_processes > 1:
+        raise SpecError("training runs in one process; start it without accelerate launch")
     set_seed(recipe.seed)
-    accelerator = Accelerator(cpu=next(model.parameters()).device.type == "cpu")
-    device = accelerator.device
-    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.to(memory_format=torch.channels_last)
     precision = choose(recipe.precision, device)
     sampler = Sampler(pairs, recipe)
     feed = Feed(model, pairs, recipe, progress)

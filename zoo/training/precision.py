@@ -8,12 +8,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-__all__ = ["autocast", "choose"]
+__all__ = ["Precision", "autocast", "choose"]
+
+Precision = Literal["auto", "fp32", "bf16"]
 
 
-def choose(
-    wanted: Literal["auto", "fp32", "bf16"], device: torch.device
-) -> Literal["fp32", "bf16"]:
+def choose(wanted: Precision, device: torch.device) -> Literal["fp32", "bf16"]:
     """The precision to compute in."""
     if wanted != "auto":
         return wanted

