@@ -209,7 +209,8 @@ def test_a_registered_class_is_an_encoder():
 def test_a_factory_that_breaks_the_contract_is_named():
     zoo.register("image_encoder", "no-dim", lambda *, weights=None: nn.Identity())
     with pytest.raises(
-        PluginError, match=r"'no-dim' of session .* built has no 'out_dim'; every image"
+        PluginError,
+        match=r"'no-dim' of session .* built Identity without 'out_dim'; every image",
     ):
         build(image__encoder="no-dim")
     zoo.register("image_encoder", "no-weights", lambda: nn.Identity())

@@ -35,12 +35,6 @@ _RESERVED = {
 }
 
 
-_CONTRACT: dict[Side, tuple[str, ...]] = {
-    "image": ("out_dim", "preprocess"),
-    "text": ("out_dim", "context_length", "tokenizer"),
-}
-
-
 def build(
     name_or_spec: Source,
     *,
@@ -139,16 +133,24 @@ class Plan:
         _check_device(device)
 
         from zoo.clip import CLIP, CLIPImageEncoder, CLIPTextEncoder
+        from zoo.contracts import check_encoder, check_head
         from zoo.weights.fingerprint import fingerprint
 
         made: dict[str, Any] = {}
         for side in self.sides:
             encoder = self._make(f"{side}.encoder", calls)
-            self._check_encoder(side, encoder)
+            component = self.components[f"{side}.encoder"].root
+            check_encoder(
+                side, encoder, f"{side}.encoder: {component.name!r} of {component.origin}"
+            )
             head = self._make(
                 f"{side}.head", calls, in_dim=encoder.out_dim, out_dim=self.spec.embedding_dim
             )
-            self._check_head(side, head, encoder.out_dim)
+            where = f"{side}.head ({self.layered.source_of(f'{side}.head')})"
+            name = self.components[f"{side}.head"].component.name
+            check_head(
+                head, encoder.out_dim, self.spec.embedding_dim, f"{where}: the head {name!r}"
+            )
             tower = CLIPImageEncoder if side == "image" else CLIPTextEncoder
             made[side] = tower(encoder, head, getattr(self.spec, side).train)
             if "encoder" in made[side].frozen_parts and hasattr(encoder, "weights_source"):
@@ -253,37 +255,6 @@ class Plan:
                 source = getattr(made[side].encoder, "weights_source", None)
                 provenance[path]["weights"] = source.as_json() if source else None
         return provenance
-
-    def _check_encoder(self, side: Side, encoder: nn.Module) -> None:
-        for attribute in _CONTRACT[side]:
-            if not hasattr(encoder, attribute):
-                component = self.components[f"{side}.encoder"].root
-                raise PluginError(
-                    f"{side}.encoder: what {component.name!r} of {component.origin} built has no "
-                    f"{attribute!r}; every {side} encoder has {', '.join(_CONTRACT[side])}"
-                )
-
-    def _check_head(self, side: Side, head: nn.Module, in_dim: int) -> None:
-        import torch
-
-        from zoo.clip import evaluating
-
-        wanted = (1, self.spec.embedding_dim)
-        with evaluating(head), torch.no_grad():
-            try:
-                shape = tuple(head(torch.zeros(1, in_dim)).shape)
-            except RuntimeError as error:
-                raise self._misfit(side, in_dim, f"it fails on them: {error}") from error
-        if shape != wanted:
-            raise self._misfit(side, in_dim, f"its output for one of them has shape {shape}")
-
-    def _misfit(self, side: Side, in_dim: int, what: str) -> SpecError:
-        path = f"{side}.head"
-        name = self.components[path].component.name
-        return SpecError(
-            f"{path} ({self.layered.source_of(path)}): the head {name!r} does not map the encoder's "
-            f"{in_dim} features to embedding_dim = {self.spec.embedding_dim}: {what}"
-        )
 
 
 @dataclass(frozen=True)

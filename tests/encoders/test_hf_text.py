@@ -1,6 +1,9 @@
 """HuggingFace text encoders from small seeded folders: pooling, context, refusals."""
 
 import json
+import os
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,7 +18,8 @@ from transformers import (
 )
 
 from standins import write_clip_tokenizer
-from zoo.encoders.hf_text import create, pool
+from zoo.encoders.hf_text import create
+from zoo.encoders.pooling import pool
 from zoo.errors import ArgumentError, WeightsError
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "cat", "dog", "pizza"]
@@ -124,6 +128,40 @@ def test_damaged_small_files(bert):
     (bert / "tokenizer_config.json").write_text("{")
     with pytest.raises(WeightsError, match=r"tokenizer_config.json: cannot be read"):
         create(str(bert))
+
+
+@pytest.fixture
+def bert_in_hub_cache(bert):
+    folder = Path(os.environ["HF_HOME"], "hub", "models--somebody--bert")
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text("abc123")
+    shutil.copytree(bert, folder / "snapshots" / "abc123")
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_from_the_hubs_cache(bert_in_hub_cache):
+    with pytest.raises(
+        WeightsError,
+        match=r"whether 'somebody/bert' has 1_Pooling/config.json is not known.*argument pooling",
+    ):
+        create("somebody/bert")
+    encoder = create("somebody/bert", pooling="cls")
+    assert encoder.pooling == "cls"
+    assert encoder.resolved_args == {"revision": "abc123"}
+    known_absent = bert_in_hub_cache / ".no_exist" / "abc123" / "1_Pooling" / "config.json"
+    known_absent.parent.mkdir(parents=True)
+    known_absent.touch()
+    assert create("somebody/bert").pooling == "mean"
+
+
+def test_a_half_filled_cache_is_not_enough(bert_in_hub_cache):
+    for name in ("tokenizer.json", "vocab.txt"):
+        (bert_in_hub_cache / "snapshots" / "abc123" / name).unlink(missing_ok=True)
+    with pytest.raises(
+        WeightsError, match=r"'somebody/bert' cannot be loaded: the tokenizer of .* is missing"
+    ):
+        create("somebody/bert", pooling="cls")
 
 
 STATES = torch.arange(24.0).reshape(2, 4, 3)

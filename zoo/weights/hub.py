@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from zoo.errors import WeightsError
 
-__all__ = ["HubFiles", "hub_files"]
+__all__ = ["HubFiles", "hub_files", "read_json"]
 
 _TOKENIZER = re.compile(
     r"tokenizer.*\.(json|model)|vocab\.(txt|json)|merges\.txt|special_tokens_map\.json"
@@ -49,15 +51,17 @@ class HubFiles:
             return self.file(name)
         if self.revision is None:  # a local folder
             return None
-        from huggingface_hub import hf_hub_download
+        from huggingface_hub import _CACHED_NO_EXIST, hf_hub_download, try_to_load_from_cache
         from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
+        known = try_to_load_from_cache(self.repository, name, revision=self.revision)
+        if known is _CACHED_NO_EXIST:
+            return None
         try:
             return Path(hf_hub_download(self.repository, name, revision=self.revision))
         except LocalEntryNotFoundError as error:
             raise WeightsError(
-                f"whether {self.repository!r} has {name} is not known, and the hub cannot be asked: "
-                f"{_short(error)}"
+                f"whether {self.repository!r} has {name} is not known, and the hub cannot be asked"
             ) from error
         except EntryNotFoundError:
             return None
@@ -87,6 +91,21 @@ def hub_files(source: str, revision: str | None = None, *, weights: bool = True)
         ) from error
     except (OSError, WeightsError) as cached:
         return _downloaded(source, revision, weights, cached)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A small JSON table of a repository.
+
+    Raises:
+        WeightsError: the file is damaged.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise WeightsError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(data, dict):
+        raise WeightsError(f"{path}: holds no table")
+    return data
 
 
 def _downloaded(source: str, revision: str | None, weights: bool, cached: Exception) -> HubFiles:

@@ -1,0 +1,134 @@
+"""The text half of a HuggingFace model, from files that are already here."""
+
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from inspect import signature
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+from transformers import MODEL_MAPPING, AutoConfig, AutoModel, PretrainedConfig
+from transformers.utils import logging
+
+from zoo.errors import WeightsError
+from zoo.weights.hub import HubFiles, read_json
+
+__all__ = ["context_limit", "read_backbone", "read_config"]
+
+_UNBOUNDED = 100_000
+"""Tokenizers without a limit of their own report a number far above this."""
+
+_UNREADABLE = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    KeyError,
+    EOFError,
+    pickle.UnpicklingError,
+    SafetensorError,
+)
+
+
+def read_config(files: HubFiles) -> PretrainedConfig:
+    try:
+        config: PretrainedConfig = AutoConfig.from_pretrained(files.folder, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise WeightsError(
+            f"{files.file('config.json')}: not a model that transformers knows: {error}"
+        ) from error
+    return config
+
+
+def read_backbone(config: PretrainedConfig, files: HubFiles | None) -> nn.Module:
+    """The text half of the model, with its weights, or random when `files` is None.
+
+    Raises:
+        WeightsError: the weights are damaged, or not all of the model's.
+    """
+    import transformers
+
+    family = config.model_type.removesuffix("_text_model")
+    name = {
+        "clip": "CLIPTextModelWithProjection",
+        "siglip": "SiglipTextModel",
+        "siglip2": "Siglip2TextModel",
+        "t5": "T5EncoderModel",
+        "mt5": "MT5EncoderModel",
+        "umt5": "UMT5EncoderModel",
+    }.get(family)
+    model_class: Any = getattr(transformers, name) if name else AutoModel
+    if hasattr(config, "text_config") and name is not None:
+        config = config.text_config
+    options = {}
+    if name is None:
+        model_class = MODEL_MAPPING.get(type(config), AutoModel)
+        # A pooler that nothing reads would be random weights in most checkpoints.
+        if "add_pooling_layer" in signature(model_class.__init__).parameters:
+            options["add_pooling_layer"] = False
+    if files is None:
+        built: nn.Module = model_class(config, **options)
+        return built.float()
+    if files.weights is not None and files.weights.endswith((".bin", ".bin.index.json")):
+        options["use_safetensors"] = False
+    try:
+        with _quiet():
+            model, report = model_class.from_pretrained(
+                files.folder,
+                config=config,
+                dtype=torch.float32,
+                output_loading_info=True,
+                trust_remote_code=False,
+                weights_only=True,
+                **options,
+            )
+    except _UNREADABLE as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise WeightsError(
+            f"{files.file(files.weights or '')}: cannot be loaded: {first}"
+        ) from error
+    faults = [*report["missing_keys"], *(each[0] for each in report["mismatched_keys"])]
+    if faults:
+        raise WeightsError(
+            f"{files.file(files.weights or '')}: the weights do not fit the model: "
+            f"{len(faults)} tensors are missing or of another shape, such as {sorted(faults)[0]}"
+        )
+    loaded: nn.Module = model.eval()
+    return loaded
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bar, and no report of unused tensors: what matters in it is an error here."""
+    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bar:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def context_limit(files: HubFiles, backbone: nn.Module) -> int:
+    """The model's positions, or what a sentence-transformers folder was trained to."""
+    limit = getattr(backbone.config, "max_position_embeddings", None) or 512
+    for name, module in backbone.named_modules():
+        # RoBERTa and its kin start to count positions after the padding's.
+        if (
+            name.endswith("position_embeddings")
+            and getattr(module, "padding_idx", None) is not None
+        ):
+            limit -= module.padding_idx + 1
+    for name, key in (
+        ("sentence_bert_config.json", "max_seq_length"),
+        ("tokenizer_config.json", "model_max_length"),
+    ):
+        path = files.file(name)
+        if path.is_file():
+            said = read_json(path).get(key)
+            if isinstance(said, int) and 0 < said < _UNBOUNDED:
+                limit = min(limit, said)
+    return int(limit)

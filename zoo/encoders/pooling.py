@@ -1,0 +1,69 @@
+"""From a vector per token to a vector per text, and which way a model wants it."""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+)
+
+from zoo.errors import ArgumentError, WeightsError
+from zoo.weights.hub import HubFiles, read_json
+
+__all__ = ["Pooling", "default_pooling", "pool"]
+
+Pooling = Literal["mean", "cls", "last", "eos"]
+
+
+def pool(
+    states: Float[Tensor, "batch length width"],
+    input_ids: Int[Tensor, "batch length"],
+    attention_mask: Int[Tensor, "batch length"],
+    pooling: Pooling,
+    eos_token_id: int | None = None,
+) -> Float[Tensor, "batch width"]:
+    """One vector per text, wherever its padding is.
+
+    Args:
+        pooling: `mean` over the tokens that are not padding; `cls`, the first of them; `last`, the
+            last of them; `eos`, the first end token.
+    """
+    if pooling == "mean":
+        mask = attention_mask.unsqueeze(-1).to(states.dtype)
+        return (states * mask).sum(1) / mask.sum(1).clamp(min=1)
+    if pooling == "eos":
+        position = ((input_ids == eos_token_id) & (attention_mask > 0)).int().argmax(1)
+    elif pooling == "cls":
+        position = attention_mask.int().argmax(1)
+    else:
+        steps = torch.arange(attention_mask.shape[1], device=states.device)
+        position = (attention_mask * steps).argmax(1)
+    return states[torch.arange(len(states), device=states.device), position]
+
+
+def default_pooling(files: HubFiles, model_type: str) -> Pooling:
+    try:
+        said = files.optional("1_Pooling/config.json")
+    except WeightsError as error:
+        raise WeightsError(f"{error}. Say how it pools with the argument pooling") from error
+    if said is not None:
+        modes = read_json(said)
+        known: dict[str, Pooling] = {
+            "pooling_mode_mean_tokens": "mean",
+            "pooling_mode_cls_token": "cls",
+            "pooling_mode_lasttoken": "last",
+        }
+        chosen = [pooling for key, pooling in known.items() if modes.get(key)]
+        if len(chosen) != 1:
+            raise ArgumentError(
+                f"{said}: pools in a way that zoo has no name for; choose the argument pooling"
+            )
+        return chosen[0]
+    kind = model_type  # BERT and its kin have a causal class beside the masked one
+    causal = (
+        kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    )
+    return "last" if causal else "mean"
