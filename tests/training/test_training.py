@@ -122,8 +122,18 @@ def test_frozen_weights_do_not_move(model, pairs):
 
 
 def test_metrics_are_asked_for_and_told(model, pairs):
-    built, steps = model(), []
-    train(built, pairs, recipe(epochs=2), judge=lambda: {"recall": 0.5}, report=steps.append)
+    built, steps, told = model(), [], []
+    train(
+        built,
+        pairs,
+        recipe(epochs=2, sampling="pair"),
+        judge=lambda: {"recall": 0.5},
+        report=steps.append,
+        progress=lambda title, done, total: told.append((title, done, total)),
+    )
+    assert [each for each in told if each[0] == "training"] == [
+        ("training", done, 6) for done in range(1, 7)
+    ]
     assert [step.epoch for step in steps] == [1, 2]
     assert all(step.metrics == {"recall": 0.5} for step in steps)
 

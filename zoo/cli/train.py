@@ -81,11 +81,13 @@ def train_and_save(
     from zoo.evaluation.judge import Judge
     from zoo.training.loop import heads_only, set_seed
     from zoo.training.loop import train as run
+    from zoo.training.precision import choose
     from zoo.training.recipe import recipe_for
 
     recipe = recipe_for(heads_only(planned.spec), **given)
     with console.status(f"loading the dataset {data}"):
         dataset = load_dataset(data)
+        pairs = {split: dataset.split(split) for split in ("train", "validation", "test")}
     console.print(f"data    {dataset.name}: {dataset.attribution}; licence {dataset.licence}")
     with console.status(f"building {name}"):
         set_seed(recipe.seed)  # heads start at random
@@ -94,12 +96,9 @@ def train_and_save(
     console.print(f"model   {name}: {trainable:,} parameters train")
 
     with progress_bars() as (bars, progress):
-        judge = Judge(model, dataset.split("validation"), progress, precision=recipe.precision)
-        task = bars.add_task("training", total=recipe.epochs)
+        judge = Judge(model, pairs["validation"], progress, precision=recipe.precision)
 
         def report(step: Step) -> None:
-            said = f"training, loss {step.loss:.3f}"
-            bars.update(task, completed=step.epoch, description=said)
             if step.metrics:
                 recall = step.metrics["image_to_text"]
                 bars.console.print(
@@ -109,7 +108,7 @@ def train_and_save(
 
         run(
             model,
-            dataset.split("train"),
+            pairs["train"],
             recipe,
             judge=lambda: {
                 "image_to_text": (found := judge.recall()).image_to_text[1],
@@ -118,11 +117,12 @@ def train_and_save(
             progress=progress,
             report=report,
         )
-        test = Judge(model, dataset.split("test"), progress, precision=recipe.precision).recall()
+        test = Judge(model, pairs["test"], progress, precision=recipe.precision).recall()
     result = {
         "model": name,
         "folder": str(folder),
         "recipe": recipe.model_dump(),
+        "precision": choose(recipe.precision, next(model.parameters()).device),
         "data": {
             "name": dataset.name,
             "licence": dataset.licence,

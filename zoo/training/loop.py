@@ -59,7 +59,7 @@ def train(
 
     Args:
         judge: asked for metrics some twenty times, and after the last epoch.
-        progress: told of long steps, such as computing features.
+        progress: told of every step, and of long preparations such as computing features.
         report: told of every epoch.
 
     Raises:
@@ -104,6 +104,8 @@ def train(
             optimizer.step()
             schedule.step()
             losses.append(loss.detach())
+            if progress:
+                progress("training", (epoch - 1) * sampler.steps_per_epoch + len(losses), steps)
         asked = judge is not None and (epoch % every == 0 or epoch == recipe.epochs)
         metrics = judge() if judge is not None and asked else None
         if report:
