@@ -39,6 +39,26 @@ def test_python_dash_m():
         assert done.stderr == ""
 
 
+def test_both_ways_to_list_are_the_same():
+    for words in ([], ["resnet*", "--kind", "models"], ["--json"]):
+        said = [
+            subprocess.run(
+                [sys.executable, "-m", *command, *words], capture_output=True, text=True, check=True
+            ).stdout
+            for command in (["zoo.list"], ["zoo", "list"])
+        ]
+        assert said[0] == said[1]
+    wrong = subprocess.run(
+        [sys.executable, "-m", "zoo.list", "--knd", "models"], capture_output=True, text=True
+    )
+    assert wrong.returncode == 2
+    unknown = subprocess.run(
+        [sys.executable, "-m", "zoo.list", "--kind", "modles"], capture_output=True, text=True
+    )
+    assert unknown.returncode == 1
+    assert unknown.stderr.startswith("error: unknown kind 'modles'")
+
+
 def test_list(zoo_command):
     status, out, _ = zoo_command("list", "resnet50*")
     assert status == 0

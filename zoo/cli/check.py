@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from zoo.cli.console import Overrides, overrides_from
+from zoo.cli.console import overrides_from
+from zoo.cli.options import Overrides
 from zoo.errors import WeightsError
 
 __all__ = ["check"]

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
 from rich.console import Console
 
 from zoo.errors import SpecError, ZooError
@@ -15,19 +14,9 @@ from zoo.errors import SpecError, ZooError
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["AsJson", "Overrides", "err", "out", "overrides_from", "print_json", "run", "table"]
+__all__ = ["err", "out", "overrides_from", "print_json", "run", "table"]
 
 _WIDE = 160
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="PATH=VALUE",
-        help="Change the spec, as in --set image.head.args.hidden_dim=1024. May be repeated.",
-    ),
-]
 
 
 def out() -> Console:
@@ -41,10 +30,10 @@ def err() -> Console:
     return Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
-def run(app: Callable[[], Any]) -> None:
-    """Run a typer app. Exit status 1 and one message, without a traceback, for zoo's own errors."""
+def run(command: Callable[[], Any]) -> None:
+    """Run a command. Exit status 1 and one message, without a traceback, for zoo's own errors."""
     try:
-        app()
+        command()
     except (ZooError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

@@ -6,69 +6,17 @@ from typing import Annotated
 
 import typer
 
-from zoo.cli.console import AsJson, out, print_json, table
-from zoo.registry import KINDS, Catalog, Component, as_kind, catalog
+from zoo.cli.listing import KIND_HELP, PATTERN_HELP, STRICT_HELP, print_list
+from zoo.cli.options import AsJson
 
 __all__ = ["list_names"]
 
-HelpKind = f"Only one kind: {', '.join(KINDS)}."
-
 
 def list_names(
-    pattern: Annotated[
-        str | None, typer.Argument(help="A wildcard such as 'resnet*', for names or dist/name.")
-    ] = None,
-    kind: Annotated[str | None, typer.Option(help=HelpKind)] = None,
+    pattern: Annotated[str | None, typer.Argument(help=PATTERN_HELP)] = None,
+    kind: Annotated[str | None, typer.Option(help=KIND_HELP)] = None,
     as_json: AsJson = False,
-    strict: Annotated[bool, typer.Option(help="Exit with 1 if a plugin failed.")] = False,
+    strict: Annotated[bool, typer.Option(help=STRICT_HELP)] = False,
 ) -> None:
     """List components, named models and datasets with their origins. Imports none of them."""
-    names = catalog()
-    chosen = names.select(as_kind(kind) if kind else None, pattern)
-    if as_json:
-        failures = [
-            {"name": each.name, "origin": each.origin.as_json(), "reason": each.reason}
-            for each in names.failures
-        ]
-        print_json({"components": [_entry(names, each) for each in chosen], "failures": failures})
-    else:
-        _print(names, chosen)
-    if strict and names.failures:
-        raise typer.Exit(1)
-
-
-def _print(names: Catalog, chosen: list[Component]) -> None:
-    console = out()
-    for kind in KINDS:
-        rows = [component for component in chosen if component.kind == kind]
-        if not rows:
-            continue
-        shown = table(kind.replace("_", " "), "origin", "summary")
-        for component in rows:
-            replaced = f" (replaces {component.overrides})" if component.overrides else ""
-            shown.add_row(
-                names.shown_name(component),
-                f"{component.origin}{replaced}",
-                component.summary or component.target or "",
-            )
-        console.print(shown)
-        console.print()
-    if names.failures:
-        failed = table("FAILED", "origin", "reason")
-        for failure in names.failures:
-            failed.add_row(failure.name, str(failure.origin), failure.reason)
-        console.print(failed)
-    if not chosen:
-        console.print("nothing has such a name")
-
-
-def _entry(names: Catalog, component: Component) -> dict[str, object]:
-    return {
-        "kind": component.kind,
-        "name": names.shown_name(component),
-        "summary": component.summary,
-        "origin": component.origin.as_json(),
-        "target": component.target,
-        "use": component.use,
-        "replaces": component.overrides.as_json() if component.overrides else None,
-    }
+    raise typer.Exit(print_list(pattern, kind, as_json=as_json, strict=strict))

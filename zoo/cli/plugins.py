@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from zoo.cli.console import AsJson, out, print_json, table
+from zoo.cli.console import out, print_json, table
+from zoo.cli.options import AsJson
 from zoo.registry import Catalog, Origin, catalog
 
 __all__ = ["plugins"]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zoo.cli.console import AsJson, err, out, print_json, table
+from zoo.cli.console import err, out, print_json, table
+from zoo.cli.options import AsJson
 
 if TYPE_CHECKING:
     from zoo.search.gallery import Hit

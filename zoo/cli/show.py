@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from zoo.cli.console import AsJson, Overrides, out, overrides_from, print_json, table
+from zoo.cli.console import out, overrides_from, print_json, table
+from zoo.cli.options import AsJson, Overrides
 from zoo.errors import UnknownNameError, WeightsError, suggestion
 from zoo.registry import KINDS, Component, catalog, describe
 

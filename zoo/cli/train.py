@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoo.cli.console import AsJson, Overrides, err, overrides_from, print_json, table
+from zoo.cli.console import err, overrides_from, print_json, table
+from zoo.cli.options import AsJson, Overrides
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
