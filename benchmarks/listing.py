@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import statistics
 import subprocess
@@ -23,6 +24,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    if importlib.util.find_spec("open_clip") is None:
+        parser.error("the peer is not installed: pip install open_clip_torch")
     seconds: dict[str, list[float]] = {name: [] for name in COMMANDS}
     for turn in range(options.runs + 1):
         for name, command in COMMANDS.items():

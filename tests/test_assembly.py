@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import zoo
+from zoo.assembly import plan
 from zoo.errors import (
     ArgumentError,
     PluginError,
@@ -138,15 +139,30 @@ def test_faults(overrides, error, said):
         build(embedding_dim=64, **overrides)
 
 
-def test_weights_tags_are_checked_before_anything_is_fetched():
-    with pytest.raises(
-        UnknownNameError, match=r"has no weights 'IMAGENET1K_V3'; it has IMAGENET1K_V1"
-    ):
-        zoo.build("resnet50-clip", overrides={"image.weights": "IMAGENET1K_V3"})
-    with pytest.raises(
-        UnknownNameError, match=r"resnet50d has no weights 'ra3_in1k'; .* 'ra2_in1k'"
-    ):
-        zoo.build("resnet50d-clip", overrides={"image.weights": "ra3_in1k"})
+@pytest.mark.parametrize(
+    ("name", "overrides", "said"),
+    [
+        (
+            "resnet50-clip",
+            {"image.weights": "IMAGENET1K_V3"},
+            r"image.weights \(overrides\): the image encoder 'resnet50' has no weights "
+            r"'IMAGENET1K_V3'; it has IMAGENET1K_V1, .*Did you mean 'IMAGENET1K_V",
+        ),
+        (
+            "resnet50d-clip",
+            {"image.weights": "ra3_in1k"},
+            r"the image encoder 'resnet50d' has no weights 'ra3_in1k'; .*'ra2_in1k'",
+        ),
+        (
+            "resnet50-clip",
+            {"text.weights": "laion"},
+            r"text.weights .*the text encoder 'clip-vit-b32' has no weights 'laion'; it has openai",
+        ),
+    ],
+)
+def test_weights_tags_are_checked_before_anything_is_fetched(name, overrides, said):
+    with pytest.raises(UnknownNameError, match=said):
+        plan(name, overrides=overrides).check()
 
 
 def test_mistyped_arguments_are_refused_before_weights_load(monkeypatch):
@@ -296,3 +312,34 @@ def test_a_fault_in_a_preset_is_blamed_on_the_preset(user_registry):
         match=r"image.encoder.args.drop_rat \(preset 'small' of zoo.toml\): .*Did you mean 'drop_rate'",
     ):
         build(image__encoder="small")
+
+
+@pytest.mark.parametrize(
+    ("source", "overrides", "said"),
+    [
+        (3, None, "a model is a name, a spec, a dict or a file, not 3"),
+        (
+            "resnet50-clip",
+            ["image.head=linear"],
+            r"overrides map dotted paths to values, .* not a list",
+        ),
+        (
+            {"base": "resnet5-clip"},
+            None,
+            r"base \(spec\): unknown model 'resnet5-clip'. Did you mean",
+        ),
+    ],
+)
+def test_sources_of_other_kinds(source, overrides, said):
+    with pytest.raises(zoo.ZooError, match=said):
+        zoo.build(source, overrides=overrides)
+
+
+def test_a_folder_or_a_file_of_another_kind(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "zoo.json").write_text("{}")
+    with pytest.raises(SpecError, match=r"this is a saved model; open it with zoo.load"):
+        zoo.build(str(tmp_path / "model"))
+    (tmp_path / "notes.md").write_text("notes")
+    with pytest.raises(SpecError, match=r"notes.md: a spec file ends in .toml or .json"):
+        zoo.build(str(tmp_path / "notes.md"))

@@ -1,6 +1,8 @@
 """The reference model and its towers: interface, sizes, and that frozen means frozen."""
 
 import copy
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -155,6 +157,7 @@ def test_embed_images_leaves_the_mode_as_it_was(pictures):
     again = model.embed_images([Image.open(path) for path in pictures], batch_size=12)
     torch.testing.assert_close(embeds, again)
     assert model.embed_images([]).shape == (0, 512)
+    torch.testing.assert_close(model.embed_images(str(pictures[0])), embeds[:1])
     with pytest.raises(zoo.ZooError, match="batch_size is 1 or more, not 0"):
         model.embed_images(pictures, batch_size=0)
 
@@ -169,3 +172,15 @@ def test_create_clip_model(clip_in_hub_cache, resnet50_in_torch_hub):
         text_only_cached.embed_texts(["a cat"])
     embeds = model.embed_texts(["a photo of a cat", "a photo of a dog, asleep"])
     torch.testing.assert_close(embeds.norm(dim=-1), torch.ones(2))
+
+
+def test_images_of_the_wrong_shape():
+    """In a process of its own, where annotations are not checked: as a user meets it."""
+    code = (
+        "import torch, zoo\n"
+        "overrides = {'image.encoder': 'timm/test_resnet'}\n"
+        "model = zoo.build('resnet50-clip', pretrained=False, towers=['image'], overrides=overrides)\n"
+        "model.encode_image(torch.rand(64, 64, 3))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "DataError: images are (batch, 3, height, width), not (64, 64, 3)" in done.stderr

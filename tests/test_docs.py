@@ -44,7 +44,9 @@ def test_python_blocks_run(tmp_path, capsys, clip_in_hub_cache, resnet50_in_torc
     assert "28,753,472" in said
     assert [each.name for each in scope["zoo_projection_heads"]()] == ["my-head"]
     zoo.register("image_encoder", "my-encoder", scope["MyEncoder"])
-    model = zoo.build("resnet50-clip", pretrained=False, overrides={"image.encoder": "my-encoder"})
+    zoo.register("head", "my-head", scope["MyHead"])
+    overrides = {"image.encoder": "my-encoder", "image.head": "my-head"}
+    model = zoo.build("resnet50-clip", pretrained=False, overrides=overrides)
     assert model.embed_images([tmp_path / "cat.jpg"]).shape == (1, 512)
 
 

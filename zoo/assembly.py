@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from zoo.errors import ArgumentError, PluginError, SpecError, ZooError, suggestion
+from zoo.errors import ArgumentError, PluginError, SpecError, UnknownNameError, ZooError, suggestion
 from zoo.registry import Catalog, Kind, catalog, describe
 from zoo.registry.resolve import Resolved, arguments_of, bind, resolve
 from zoo.spec import ModelSpec, Ref, TowerSpec, validate
 from zoo.spec_layers import Layered, layers_of
+from zoo.weights.source import check_tag
 
 if TYPE_CHECKING:
     import torch
@@ -206,7 +208,22 @@ class Plan:
             preset = resolved.weights or parameter.default
             tag = preset if asked == "default" else asked
             args["weights"] = None if tag == "none" else tag
+            self._check_tag(path.partition(".")[0], factory, args["weights"])
         return _Call(factory, args)
+
+    def _check_tag(self, side: str, factory: Callable[..., Any], tag: str | None) -> None:
+        """Refuse a tag that the encoder does not have, where its module has `weights_tags`."""
+        resolved = self.components[f"{side}.encoder"]
+        tags = getattr(sys.modules.get(factory.__module__), "weights_tags", None)
+        if tags is None:
+            return
+        where = f"{side}.weights ({self.layered.source_of(f'{side}.weights')})"
+        try:
+            found = tags() if resolved.rest is None else tags(resolved.rest)
+        except UnknownNameError as error:  # the family has no such member
+            error.args = (f"{side}.encoder ({self.layered.source_of(f'{side}.encoder')}): {error}",)
+            raise
+        check_tag(tag, found, f"{where}: the {side} encoder {resolved.component.name!r}")
 
     def _make(self, path: str, calls: Mapping[str, _Call], **injected: Any) -> Any:
         call, resolved = calls[path], self.components[path]
@@ -269,7 +286,9 @@ def _check_device(device: str | torch.device) -> None:
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise SpecError(f"the device {str(device)!r} cannot be used here: {error}") from error
+        raise SpecError(
+            f"the device {str(device)!r} cannot be used here: {str(error).partition('.')[0]}"
+        ) from error
 
 
 def _as_json(args: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from os import PathLike
 from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
+from PIL import Image
 from torch import Tensor, nn
 
 from zoo.data.pictures import Picture, open_picture
@@ -146,6 +148,11 @@ class CLIP(nn.Module):
     ) -> Float[Tensor, "batch dim"]:
         """Preprocessed pictures to unit vectors."""
         tower: CLIPImageEncoder = self._tower("image")
+        if images.ndim != 4 or images.shape[1] != 3:
+            raise DataError(
+                f"images are (batch, 3, height, width), not {tuple(images.shape)}; model.preprocess "
+                "makes one from a picture"
+            )
         embeds: Tensor = tower(images)
         return embeds
 
@@ -169,9 +176,11 @@ class CLIP(nn.Module):
         return tokens
 
     def embed_images(
-        self, pictures: Sequence[Picture], *, batch_size: int = 32
+        self, pictures: Sequence[Picture] | Picture, *, batch_size: int = 32
     ) -> Float[Tensor, "count dim"]:
         """Pictures, or their paths, to unit vectors: eval mode, no gradients, `float32` on the CPU."""
+        if isinstance(pictures, (str, PathLike, Image.Image)):
+            pictures = [pictures]
         tower = self._tower("image")
         with evaluating(tower), torch.no_grad():
             embeds = [
@@ -183,7 +192,7 @@ class CLIP(nn.Module):
         return _joined(embeds, self.spec)
 
     def embed_texts(
-        self, texts: Sequence[str], *, batch_size: int = 256
+        self, texts: Sequence[str] | str, *, batch_size: int = 256
     ) -> Float[Tensor, "count dim"]:
         """Texts to unit vectors: eval mode, no gradients, `float32` on the CPU."""
         tower = self._tower("text")

@@ -74,7 +74,8 @@ def save(
     from safetensors.torch import save_file
 
     target = Path(folder)
-    if model.spec is None:
+    spec: ModelSpec | None = getattr(model, "spec", None)
+    if spec is None:
         raise FolderError("only a model that zoo.build made can be saved: this one has no spec")
     check_free(target, overwrite=overwrite)
     parts: dict[str, dict[str, Any]] = {}
@@ -95,7 +96,7 @@ def save(
         manifest = {
             **(record or {}),
             "format_version": FORMAT_VERSION,
-            "spec": model.spec.model_dump(mode="json"),
+            "spec": spec.model_dump(mode="json"),
             "parts": parts,
             "tensors_sha256": sha256_of(draft / TENSORS),
             "preprocess": _preprocess(model),
@@ -260,7 +261,7 @@ def check_free(target: Path, *, overwrite: bool) -> None:
         return
     if not overwrite:
         raise FolderError(
-            f"{target}: exists already; choose another folder, or ask to overwrite it"
+            f"{target}: exists already; choose another folder, or say --overwrite (overwrite=True in code)"
         )
     if not (target / MANIFEST).is_file():
         raise FolderError(

@@ -123,7 +123,11 @@ def _fault(error: ErrorDetails, layered: Layered) -> str:
     if error["type"] == "extra_forbidden":
         *parents, key = error["loc"]
         keys = _keys_at(parents)
-        return f"{where}: unknown key {key!r}; here belong {', '.join(keys)}.{suggestion(str(key), keys)}"
+        hint = " An argument of the component goes into its args." if "args" in keys else ""
+        return (
+            f"{where}: unknown key {key!r}; here belong {', '.join(keys)}."
+            f"{suggestion(str(key), keys) or hint}"
+        )
     if error["type"] == "missing":
         return f"{where}: missing, and required"
     said = error["msg"]

@@ -10,7 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import RegistryError, SpecError
+from zoo.errors import RegistryError, SpecError, UnknownNameError
 from zoo.registry.catalog import Catalog
 
 __all__ = ["Layered", "is_spec_file", "layers_of"]
@@ -59,14 +59,29 @@ def layers_of(
         SpecError: the file cannot be read, or `base` goes round.
         UnknownNameError: there is no such model; the message has the nearest name.
     """
+    if overrides is not None and not isinstance(overrides, Mapping):
+        raise SpecError(
+            'overrides map dotted paths to values, as in {"image.head": "linear"}, and are not a '
+            f"{type(overrides).__name__}"
+        )
     if isinstance(source, Mapping):
         layered = _based(dict(source), "spec", names, ())
     elif is_spec_file(source):
         path = Path(source)
         layered = _based({"name": path.stem, **_read(path)}, str(path), names, ())
     else:
-        layered = _named(str(source), names, ())
+        layered = _named(_model_name(source), names, ())
     return layered.over(_patch(overrides), "overrides") if overrides else layered
+
+
+def _model_name(source: object) -> str:
+    if not isinstance(source, str):
+        raise SpecError(f"a model is a name, a spec, a dict or a file, not {source!r}")
+    if Path(source, "zoo.json").is_file():
+        raise SpecError(f"{source}: this is a saved model; open it with zoo.load({source!r})")
+    if Path(source).is_file():
+        raise SpecError(f"{source}: a spec file ends in .toml or .json")
+    return source
 
 
 def is_spec_file(source: object) -> bool:
@@ -92,7 +107,12 @@ def _based(data: dict[str, Any], source: str, names: Catalog, trail: tuple[str, 
         raise RegistryError(f"base ({source}) goes round: {' -> '.join([*trail, base])}")
     data.setdefault("name", None)
     data.setdefault("summary", "")
-    return _named(base, names, (*trail, base)).over(data, source)
+    try:
+        below = _named(base, names, (*trail, base))
+    except UnknownNameError as error:
+        error.args = (f"base ({source}): {error}",)
+        raise
+    return below.over(data, source)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -123,10 +123,16 @@ def test_show_a_component(zoo_command):
     assert entry["kind"] == "image encoder"
 
 
+def test_show_a_family(zoo_command):
+    status, out, _ = zoo_command("show", "timm/*")
+    assert status == 0
+    assert "any timm architecture" in out
+
+
 def test_check(zoo_command, tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text(MINE)
-    assert zoo_command("check", str(path))[:2] == (0, f"{path}: right\n")
+    assert zoo_command("check", str(path))[:2] == (0, f"{path}: valid\n")
     path.write_text(MINE + 'image.head = { name = "mlp-gelu", args = { hiden_dim = 3 } }')
     status, out, err = zoo_command("check", str(path))
     assert (status, out) == (1, "")
@@ -187,7 +193,7 @@ def test_an_existing_folder_is_found_before_any_work(zoo_command, tmp_path):
     (tmp_path / "runs" / "resnet50-clip").mkdir(parents=True)
     status, _, err = zoo_command("train", "resnet50-clip", "--data", "coco")
     assert status == 1
-    assert "exists already; choose another folder, or ask to overwrite it" in err
+    assert "exists already; choose another folder, or say --overwrite" in err
 
 
 def test_what_plugins_say_is_shown_as_it_is(zoo_command, install):

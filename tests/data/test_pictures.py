@@ -48,6 +48,11 @@ def test_an_open_picture_is_left_alone():
     assert given.mode == "RGBA"
 
 
+def test_what_is_no_picture():
+    with pytest.raises(DataError, match="a picture is a path or a PIL image, not 3"):
+        open_picture(3)
+
+
 def test_unreadable_pictures(tmp_path):
     path = tmp_path / "it.png"
     with pytest.raises(DataError, match=r"it.png: there is no such picture"):

@@ -91,7 +91,7 @@ def test_the_stand_in_has_the_vocabulary_of_clip(clip_in_hub_cache):
 
 
 def test_unknown_weights():
-    with pytest.raises(zoo.ZooError, match="has the weights 'openai', not 'laion'"):
+    with pytest.raises(zoo.ZooError, match="has no weights 'laion'; it has openai"):
         create(weights="laion")
 
 

@@ -90,6 +90,11 @@ def test_refusals(model, pairs):
 def test_the_sheet(model, pairs, tmp_path):
     gallery = Gallery(model, pairs)
     path = tmp_path / "out" / "sheet.png"
+    with pytest.raises(DataError, match=r"sheet.png: there is no folder"):
+        write_grid([], path)
+    with pytest.raises(DataError, match=r"sheet.jpg: the picture of the matches is a PNG"):
+        write_grid([], tmp_path / "sheet.jpg")
+    path.parent.mkdir()
     write_grid(
         [("red", gallery.search("red", 3)), ("blue", gallery.search("blue", 1))],
         path,

@@ -282,3 +282,23 @@ def test_without_the_train_extra(monkeypatch):
         MissingExtraError, match=r"needs accelerate: pip install 'clip-zoo\[train\]'"
     ):
         importlib.import_module("zoo.training.loop")
+
+
+def test_precision_is_measured_once_on_a_machine(monkeypatch):
+    from zoo.training import precision
+
+    cpu = torch.device("cpu")
+    measured = []
+    monkeypatch.setattr(precision, "_measure", lambda device: not measured.append(device))
+    for _ in range(2):
+        precision._bf16_is_faster.cache_clear()  # as in another process
+        assert precision.choose("auto", cpu) == "bf16"
+    assert measured == ["cpu"]
+    assert precision.choose("fp32", cpu) == "fp32"
+    precision._bf16_is_faster.cache_clear()
+
+
+def test_measuring_gives_an_answer():
+    from zoo.training import precision
+
+    assert precision._measure("cpu") in (True, False)

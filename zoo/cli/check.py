@@ -28,6 +28,6 @@ def check(
     try:
         planned.sketch()
     except WeightsError as error:
-        print(f"{spec}: names and arguments are right; sizes are not checked, because {error}")
+        print(f"{spec}: names and arguments are valid; sizes are not checked, because {error}")
         return
-    print(f"{spec}: right")
+    print(f"{spec}: valid")

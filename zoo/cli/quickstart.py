@@ -40,7 +40,10 @@ def quickstart(
                 f"({error})"
             ) from error
     model, picture = folder / "model", folder / "search.png"
-    train_and_save(MODEL, DATA, model, overwrite=(model / "zoo.json").is_file())
+    again = (model / "zoo.json").is_file()
+    if again:
+        err().print(f"replacing the model of an earlier quickstart in {model}")
+    train_and_save(MODEL, DATA, model, overwrite=again)
     search_and_draw(model, QUERIES, DATA, split=None, count=6, grid=picture)
     console = err()
     console.print(f"\n{picture} shows the best matches for {', '.join(map(repr, QUERIES))}")

@@ -110,7 +110,7 @@ def _print_model(data: dict[str, Any]) -> None:
     console = out()
     spec, counts = data["spec"], data["parameters"] or {}
     console.print(spec["name"] or "model", style="bold")
-    console.print(f"{spec['summary']}\n")
+    console.print(f"{spec['summary']}\n" if spec["summary"] else "")
     sizes = table("part", "component", "trainable", "frozen", "origin")
     details = []
     for column in sizes.columns[2:4]:

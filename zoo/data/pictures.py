@@ -17,6 +17,8 @@ def open_picture(picture: Picture) -> Image.Image:
     Raises:
         DataError: the file is missing, truncated, not a picture, or a decompression bomb.
     """
+    if not isinstance(picture, (str, PathLike, Image.Image)):
+        raise DataError(f"a picture is a path or a PIL image, not {picture!r}")
     name = "picture" if isinstance(picture, Image.Image) else fspath(picture)
     try:
         if isinstance(picture, Image.Image):

@@ -8,10 +8,10 @@ from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 from zoo.encoders import hf_text
 from zoo.encoders.hf_text import HFTextEncoder
 from zoo.encoders.tokenizer import HFTokenizer
-from zoo.errors import UnknownNameError
 from zoo.weights.hub import hub_files
+from zoo.weights.source import check_tag
 
-__all__ = ["REPOSITORY", "REVISION", "create"]
+__all__ = ["REPOSITORY", "REVISION", "create", "weights_tags"]
 
 REPOSITORY = "openai/clip-vit-base-patch32"
 REVISION = "3d74acf9a28c67741b2f4f2ea7635f0aaf6f0268"
@@ -45,10 +45,7 @@ def create(*, weights: str | None = "openai") -> HFTextEncoder:
     Source: Radford et al. 2021, arXiv 2103.00020.
     """
     if weights is not None:
-        if weights != "openai":
-            raise UnknownNameError(
-                f"the text encoder 'clip-vit-b32' has the weights 'openai', not {weights!r}"
-            )
+        check_tag(weights, weights_tags(), "the text encoder 'clip-vit-b32'")
         encoder = hf_text.create(REPOSITORY, revision=REVISION)
         encoder.resolved_args = {}
         if encoder.weights_source is not None:
@@ -60,3 +57,8 @@ def create(*, weights: str | None = "openai") -> HFTextEncoder:
         _CONFIG["max_position_embeddings"],
     )
     return HFTextEncoder(backbone, None, tokenizer, None)
+
+
+def weights_tags() -> list[str]:
+    """The tags that its weights can be asked for by."""
+    return ["openai"]

@@ -14,9 +14,9 @@ from zoo.arguments import PositiveInt, Probability
 from zoo.encoders.image import ImageEncoder
 from zoo.encoders.preprocess import Preprocess
 from zoo.errors import UnknownNameError, WeightsError, suggestion
-from zoo.weights.source import WeightsSource
+from zoo.weights.source import WeightsSource, check_tag
 
-__all__ = ["create", "preprocess_of"]
+__all__ = ["create", "preprocess_of", "weights_tags"]
 
 
 def create(
@@ -40,18 +40,11 @@ def create(
         WeightsError: the weights are neither cached nor to be had, or damaged.
     """
     name, _, tag = architecture.partition(".")
-    if not timm.is_model(name):
-        raise UnknownNameError(
-            f"timm has no architecture {name!r}.{suggestion(name, timm.list_models())}"
-        )
+    tags = weights_tags(architecture)
+    check_tag(weights, tags, f"timm's {name}")
     if weights not in (None, "default"):
         tag = weights
-    tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{name}.*")]
-    if weights is not None and tag not in ([*tags, ""] if tags else []):
-        raise UnknownNameError(
-            f"timm's {name} has no weights {tag or 'default'!r}; it has "
-            f"{', '.join(tags) or 'none'}.{suggestion(tag, tags)}"
-        )
+    check_tag(tag or None, tags, f"timm's {name}")
     full_name = f"{name}.{tag}" if tag else name
     config = timm.get_pretrained_cfg(full_name) or timm.get_pretrained_cfg(name) or PretrainedCfg()
     options: dict[str, Any] = {"drop_rate": drop_rate}
@@ -76,12 +69,27 @@ def create(
     return ImageEncoder(backbone, _width(backbone), preprocess_of(backbone, image_size), source)
 
 
+def weights_tags(architecture: str) -> list[str]:
+    """The tags that an architecture's weights can be asked for by.
+
+    Raises:
+        UnknownNameError: timm has no such architecture.
+    """
+    name = architecture.partition(".")[0]
+    if not timm.is_model(name):
+        raise UnknownNameError(
+            f"timm has no architecture {name!r}.{suggestion(name, timm.list_models())}"
+        )
+    tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{name}.*")]
+    return ["default", *tags] if tags else []
+
+
 def _pretrained(name: str, config: PretrainedCfg, options: dict[str, Any]) -> Any:
     where = f"the repository {config.hf_hub_id!r}" if config.hf_hub_id else str(config.url)
     try:
         return timm.create_model(name, pretrained=True, **options)
     except (OSError, EOFError, pickle.UnpicklingError, SafetensorError, RuntimeError) as error:
-        said = str(error).strip().splitlines() or [type(error).__name__]
+        said = str(error).strip().rstrip(".").splitlines() or [type(error).__name__]
         if "loading state_dict" in said[0] or "sizes" in said[0]:
             raise WeightsError(
                 f"the weights of timm's {name!r} from {where} do not fit the model: {' '.join(said[:2])}"

@@ -3,16 +3,17 @@
 from typing import Any
 
 from torch import nn
+from torchvision import models
 
 from zoo.arguments import PositiveInt
 from zoo.encoders.image import ImageEncoder
 from zoo.encoders.preprocess import Preprocess
 from zoo.errors import UnknownNameError, suggestion
 from zoo.weights.read import load_strictly, read_tensors
-from zoo.weights.source import WeightsSource
+from zoo.weights.source import WeightsSource, check_tag
 from zoo.weights.torch_hub import cached_checkpoint
 
-__all__ = ["create"]
+__all__ = ["create", "weights_tags"]
 
 
 def create(
@@ -29,19 +30,8 @@ def create(
         UnknownNameError: torchvision has no such architecture, or it no such tag.
         WeightsError: the weights are neither cached nor to be had, or damaged.
     """
-    from torchvision import models
-
-    known = models.list_models(module=models)
-    if architecture not in known:
-        raise UnknownNameError(
-            f"torchvision has no architecture {architecture!r}.{suggestion(architecture, known)}"
-        )
-    tags = models.get_model_weights(architecture)
-    if weights is not None and weights not in tags.__members__:
-        raise UnknownNameError(
-            f"torchvision's {architecture} has no weights {weights!r}; it has "
-            f"{', '.join(tags.__members__)}.{suggestion(weights, tags.__members__)}"
-        )
+    tags = models.get_model_weights(_known(architecture))
+    check_tag(weights, weights_tags(architecture), f"torchvision's {architecture}")
     entry = tags["DEFAULT" if weights is None else weights]
     preprocess = _preprocess(entry.transforms(), image_size)
     options: dict[str, Any] = {}
@@ -66,6 +56,24 @@ def create(
         ]:
             setattr(backbone, name, None)
     return ImageEncoder(backbone, _drop_classifier(backbone), preprocess, source, decided)
+
+
+def weights_tags(architecture: str) -> list[str]:
+    """The tags that an architecture's weights can be asked for by.
+
+    Raises:
+        UnknownNameError: torchvision has no such architecture.
+    """
+    return list(models.get_model_weights(_known(architecture)).__members__)
+
+
+def _known(architecture: str) -> str:
+    known = models.list_models(module=models)
+    if architecture not in known:
+        raise UnknownNameError(
+            f"torchvision has no architecture {architecture!r}.{suggestion(architecture, known)}"
+        )
+    return architecture
 
 
 def _drop_classifier(backbone: nn.Module) -> int:

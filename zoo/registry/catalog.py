@@ -85,7 +85,7 @@ class Catalog:
     def _claims(self, kind: Kind, name: str) -> list[Match]:
         table = self.components.get(kind, {})
         exact = _winners(table.get(name, ()))
-        if exact and not name.endswith("/*"):
+        if exact:
             return [Match(component) for component in exact]
         prefix, slash, rest = name.partition("/")
         if not slash or not rest or rest == "*":

@@ -10,6 +10,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from zoo.data.pictures import open_picture
+from zoo.errors import DataError
 from zoo.search.gallery import Hit
 
 __all__ = ["write_grid"]
@@ -28,7 +29,16 @@ def write_grid(
 
     Args:
         footer: a line at the bottom, such as the attribution that a licence asks for.
+
+    Raises:
+        DataError: the path is not of a PNG, or its folder is missing.
     """
+    if path.suffix.lower() != ".png":
+        raise DataError(
+            f"{path}: the picture of the matches is a PNG; give a name that ends in .png"
+        )
+    if not path.parent.is_dir():
+        raise DataError(f"{path}: there is no folder {path.parent}")
     title_font, label_font = ImageFont.load_default(18), ImageFont.load_default(12)
     lines = [
         (query, [hits[start : start + columns] for start in range(0, len(hits), columns)])
@@ -57,7 +67,6 @@ def write_grid(
         top += _MARGIN
     if footer:
         draw.text((_MARGIN, height - _TITLE), footer, _GREY, label_font)
-    path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.part")
     try:
         sheet.save(draft, "PNG")

@@ -121,10 +121,12 @@ def _downloaded(source: str, revision: str | None, weights: bool, cached: Except
     except Exception as error:  # every kind of network trouble, from several libraries
         missing = str(cached) if isinstance(cached, WeightsError) else "nothing of it is cached"
         at = f" --revision {revision}" if revision else ""
+        what = "" if weights else "the config and tokenizer of "
+        random = "; or build with pretrained=False for random weights" if weights else ""
         raise WeightsError(
-            f"{source!r} cannot be loaded: {missing} (looked in {constants.HF_HUB_CACHE}), and the "
+            f"{what}{source!r} cannot be loaded: {missing} (looked in {constants.HF_HUB_CACHE}), and the "
             f"hub cannot be asked: {_short(error)}. With network, bring it by: "
-            f"hf download {source}{at}; or build with pretrained=False for random weights"
+            f"hf download {source}{at}{random}"
         ) from error
     return _checked(folder, source, listed.sha, weights)
 
@@ -169,4 +171,4 @@ def _sha256_in_cache(path: Path) -> str | None:
 
 def _short(error: BaseException) -> str:
     text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+    return f"{type(error).__name__}: {text[0].rstrip('.')}" if text else type(error).__name__

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["WeightsSource"]
+from zoo.errors import UnknownNameError, suggestion
+
+__all__ = ["WeightsSource", "check_tag"]
 
 
 @dataclass(frozen=True)
@@ -28,3 +30,15 @@ class WeightsSource:
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def check_tag(tag: str | None, tags: list[str], who: str) -> None:
+    """Refuse weights that an encoder does not have; None, for random ones, always passes.
+
+    Raises:
+        UnknownNameError: the message has the tags there are, and the nearest one.
+    """
+    if tag is not None and tag not in tags:
+        raise UnknownNameError(
+            f"{who} has no weights {tag!r}; it has {', '.join(tags) or 'none'}.{suggestion(tag, tags)}"
+        )

