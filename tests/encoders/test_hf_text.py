@@ -72,30 +72,29 @@ def test_a_sentence_transformers_folder_says_how_it_pools(bert):
         create(str(bert))
 
 
-def test_the_last_token_is_the_default_for_causal_models(tmp_path):
+@pytest.fixture
+def gpt2(tmp_path):
     folder = tmp_path / "gpt2"
     torch.manual_seed(0)
     GPT2Model(
         GPT2Config(vocab_size=49408, n_embd=8, n_layer=1, n_head=2, n_positions=30)
     ).save_pretrained(folder)
     write_clip_tokenizer(folder)
-    encoder = create(str(folder)).eval()
+    return folder
+
+
+def test_the_last_token_is_the_default_for_causal_models(gpt2):
+    encoder = create(str(gpt2)).eval()
     assert encoder.pooling == "last"
     assert encoder.out_dim == 8
     assert encoder.context_length == 30
 
 
-def test_a_tokenizer_without_padding_gets_some(tmp_path):
-    folder = tmp_path / "gpt2"
-    torch.manual_seed(0)
-    GPT2Model(
-        GPT2Config(vocab_size=49408, n_embd=8, n_layer=1, n_head=2, n_positions=30)
-    ).save_pretrained(folder)
-    write_clip_tokenizer(folder)
-    (folder / "special_tokens_map.json").write_text('{"eos_token": "<|endoftext|>"}')
+def test_a_tokenizer_without_padding_gets_some(gpt2):
+    (gpt2 / "special_tokens_map.json").write_text('{"eos_token": "<|endoftext|>"}')
     settings = {"tokenizer_class": "GPT2Tokenizer", "eos_token": "<|endoftext|>", "pad_token": None}
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
-    encoder = create(str(folder)).eval()
+    (gpt2 / "tokenizer_config.json").write_text(json.dumps(settings))
+    encoder = create(str(gpt2)).eval()
     both = encoder.tokenizer(["a cat", "a dog and a cat with pizza"])
     alone = encoder.tokenizer(["a cat"])
     assert both["input_ids"].shape[1] > alone["input_ids"].shape[1]
