@@ -15,7 +15,7 @@ from zoo.registry import Catalog, Kind, catalog, describe
 from zoo.registry.resolve import Resolved, arguments_of, bind, resolve
 from zoo.spec import ModelSpec, Ref, TowerSpec, validate
 from zoo.spec_layers import Layered, layers_of
-from zoo.weights.source import check_tag
+from zoo.weights.source import WeightsSource, check_tag
 
 if TYPE_CHECKING:
     import torch
@@ -155,7 +155,7 @@ class Plan:
             )
             tower = CLIPImageEncoder if side == "image" else CLIPTextEncoder
             made[side] = tower(encoder, head, getattr(self.spec, side).train)
-            if "encoder" in made[side].frozen_parts and hasattr(encoder, "weights_source"):
+            if "encoder" in made[side].frozen_parts and _source_of(encoder) is not None:
                 encoder.loaded_fingerprint = fingerprint(encoder)
         model = CLIP(
             made.get("image"),
@@ -253,7 +253,7 @@ class Plan:
             if part == "encoder":
                 filled[side]["weights"] = call.args["weights"]
                 encoder = made[side].encoder if made else None
-                source = getattr(encoder, "weights_source", None)
+                source = _source_of(encoder)
                 if source is not None:
                     filled[side]["weights"] = source.tag
                     ref["args"] |= getattr(encoder, "resolved_args", {})
@@ -269,7 +269,7 @@ class Plan:
             }
             side, _, part = path.partition(".")
             if part == "encoder":
-                source = getattr(made[side].encoder, "weights_source", None)
+                source = _source_of(made[side].encoder)
                 provenance[path]["weights"] = source.as_json() if source else None
         return provenance
 
@@ -278,6 +278,12 @@ class Plan:
 class _Call:
     factory: Callable[..., nn.Module]
     args: dict[str, Any]
+
+
+def _source_of(encoder: nn.Module | None) -> WeightsSource | None:
+    """Where an encoder says its weights came from; third parties need not say."""
+    source = getattr(encoder, "weights_source", None)
+    return source if isinstance(source, WeightsSource) else None
 
 
 def _check_device(device: str | torch.device) -> None:
