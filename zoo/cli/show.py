@@ -30,10 +30,7 @@ def show(
         if as_json:
             print_json(data)
         for entry in [] if as_json else data:
-            shown = table(f"{entry.pop('kind')} {name}", "")
-            for key, value in entry.items():
-                shown.add_row(key, str(value))
-            out().print(shown)
+            _print_component(name, entry)
         return
     data_of_model = _of_model(name, overrides_from(changes))
     if as_json:
@@ -73,14 +70,22 @@ def _of_component(component: Component, name: str) -> dict[str, Any]:
         "origin": str(component.origin),
         "target": resolved.root.target,
         "weights": resolved.weights,
-        "arguments": [_said(parameter) for parameter in parameters.values()],
+        "arguments": {key: _default(parameter) for key, parameter in parameters.items()},
     }
 
 
-def _said(parameter: Parameter) -> str:
-    if parameter.default is Parameter.empty:
-        return parameter.name
-    return f"{parameter.name}={parameter.default!r}"
+def _default(parameter: Parameter) -> str:
+    return "required" if parameter.default is Parameter.empty else repr(parameter.default)
+
+
+def _print_component(name: str, entry: dict[str, Any]) -> None:
+    shown = table(f"{entry['kind']} {name}", "")
+    for key in ("summary", "origin", "target", "weights"):
+        if entry[key]:
+            shown.add_row(key, entry[key])
+    for key, default in entry["arguments"].items():
+        shown.add_row(f"args.{key}", default)
+    out().print(shown)
 
 
 def _of_model(name: str, overrides: dict[str, Any]) -> dict[str, Any]:
