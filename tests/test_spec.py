@@ -102,6 +102,13 @@ def test_the_order_of_overrides_does_not_matter(turn):
     )
 
 
+def test_overrides_are_left_as_they_were():
+    head = {"name": "mlp-gelu", "args": {"hidden_dim": 8}}
+    spec = spec_of("resnet50-clip", overrides={"image.head": head, "image.head.args.dropout": 0.5})
+    assert spec.image.head.args == {"hidden_dim": 8, "dropout": 0.5}
+    assert head == {"name": "mlp-gelu", "args": {"hidden_dim": 8}}
+
+
 def test_weights_none_in_toml():
     assert spec_of("resnet50-clip", overrides={"image.weights": "none"}).image.weights is None
 

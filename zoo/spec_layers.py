@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -146,7 +147,7 @@ def _patch(overrides: Mapping[str, Any]) -> dict[str, Any]:
                 raise SpecError(
                     f"override {dotted!r} goes into {part!r}, which another override sets"
                 )
-        table[parts[-1]] = overrides[dotted]
+        table[parts[-1]] = deepcopy(overrides[dotted])
         patch = _normalised(patch)
     return patch
 

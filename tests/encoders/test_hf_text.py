@@ -163,6 +163,14 @@ def test_a_half_filled_cache_is_not_enough(bert_in_hub_cache):
         create("somebody/bert", pooling="cls")
 
 
+def test_a_shard_that_is_missing(bert):
+    (bert / "model.safetensors").rename(bert / "model-00001-of-00002.safetensors")
+    shards = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
+    (bert / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
+    with pytest.raises(WeightsError, match=r"model-00002-of-00002.safetensors of .* is missing"):
+        create(str(bert))
+
+
 STATES = torch.arange(24.0).reshape(2, 4, 3)
 IDS = torch.tensor([[5, 6, 9, 0], [0, 5, 9, 9]])
 MASK = torch.tensor([[1, 1, 1, 0], [0, 1, 1, 1]])

@@ -25,7 +25,7 @@ Kind = Literal[
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _LEGAL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(/\*)?")
-_SHORT_FORMS = {"heads": "projection_heads", "losse": "losses"}
+_SHORT_FORMS = {"heads": "projection_heads"}
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def discover() -> tuple[list[Component], list[Failure], list[Origin]]:
     origins: dict[Origin, None] = {}
     allowed = _allow_list()
     seen: set[str] = set()
-    claimed: dict[tuple[str, str, str], Origin] = {}
+    claimed: set[tuple[str, str, str]] = set()
     for group, entry, origin, fault in _entries():
         seen.add(normalised(origin.name))
         if allowed is not None and normalised(origin.name) not in allowed:
@@ -82,7 +82,7 @@ def discover() -> tuple[list[Component], list[Failure], list[Origin]]:
                     raise RegistryError(
                         f"{origin} offers the {describe(component.kind)} name {component.name!r} twice"
                     )
-                claimed[key] = origin
+                claimed.add(key)
                 components.append(component)
         except (Exception, SystemExit) as error:
             name = entry.name if entry else "metadata"

@@ -143,10 +143,10 @@ def _checked(folder: Path, source: str, revision: str | None, weights: bool) -> 
             f"the weights of {source!r} are missing: none of "
             f"{', '.join(name for name in _WEIGHTS if 'index' not in name)} in {folder}"
         )
-    if weights:
-        for name in _weight_files(names):
-            if not (folder / name).is_file():
-                raise WeightsError(f"{name} of {source!r} is missing in {folder}")
+    if weights and chosen is not None and chosen.endswith(".index.json"):
+        parts = read_json(folder / chosen).get("weight_map", {})
+        for name in sorted(set(parts.values()) - set(names)):
+            raise WeightsError(f"{name} of {source!r} is missing in {folder}")
     return HubFiles(
         folder, source, revision, chosen, _sha256_in_cache(folder / chosen) if chosen else None
     )
