@@ -132,3 +132,11 @@ def test_register_in_a_session():
         zoo.register("head", "other", "zoo.heads.linear:LinearHead")
     with pytest.raises(RegistryError, match="name 'Bad Name' is not legal"):
         zoo.register("head", "Bad Name", LinearHead)
+
+
+def test_a_preset_without_weights(user_registry):
+    user_registry('[image_encoders.bare]\nuse = "resnet50"\nweights = "none"')
+    overrides = {"image.encoder": "bare"}
+    model = zoo.build("resnet50-clip", towers=["image"], overrides=overrides)
+    assert model.spec.image.weights is None
+    assert model.provenance["image.encoder"]["weights"] is None

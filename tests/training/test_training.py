@@ -302,3 +302,16 @@ def test_measuring_gives_an_answer():
     from zoo.training import precision
 
     assert precision._measure("cpu") in (True, False)
+
+
+def test_several_processes_are_refused(model, pairs, monkeypatch):
+    from zoo.training import loop
+
+    monkeypatch.setattr(loop.Accelerator, "num_processes", 2)
+    built = model()
+    before = built.image_encoder.head.fc1.weight.clone()
+    with pytest.raises(
+        SpecError, match=r"training runs in one process; start it without accelerate"
+    ):
+        train(built, pairs, recipe())
+    assert torch.equal(built.image_encoder.head.fc1.weight, before)
