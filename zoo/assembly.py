@@ -135,7 +135,7 @@ class Plan:
         _check_device(device)
 
         from zoo.clip import CLIP, CLIPImageEncoder, CLIPTextEncoder
-        from zoo.contracts import check_encoder, check_head
+        from zoo.contracts import check_encoder, check_head, in_dim_for
         from zoo.weights.fingerprint import fingerprint
 
         made: dict[str, Any] = {}
@@ -145,14 +145,12 @@ class Plan:
             check_encoder(
                 side, encoder, f"{side}.encoder: {component.name!r} of {component.origin}"
             )
-            head = self._make(
-                f"{side}.head", calls, in_dim=encoder.out_dim, out_dim=self.spec.embedding_dim
-            )
-            where = f"{side}.head ({self.layered.source_of(f'{side}.head')})"
-            name = self.components[f"{side}.head"].component.name
-            check_head(
-                head, encoder.out_dim, self.spec.embedding_dim, f"{where}: the head {name!r}"
-            )
+            path, out_dim = f"{side}.head", self.spec.embedding_dim
+            name = self.components[path].component.name
+            where = f"{path} ({self.layered.source_of(path)}): the head {name!r}"
+            in_dim = in_dim_for(calls[path].factory, encoder, where)
+            head = self._make(path, calls, in_dim=in_dim, out_dim=out_dim)
+            check_head(head, in_dim, out_dim, where)
             tower = CLIPImageEncoder if side == "image" else CLIPTextEncoder
             made[side] = tower(encoder, head, getattr(self.spec, side).train)
             if "encoder" in made[side].frozen_parts and _source_of(encoder) is not None:
@@ -223,7 +221,7 @@ class Plan:
         except UnknownNameError as error:  # the family has no such member
             error.args = (f"{side}.encoder ({self.layered.source_of(f'{side}.encoder')}): {error}",)
             raise
-        check_tag(tag, found, f"{where}: the {side} encoder {resolved.component.name!r}")
+        check_tag(tag, found, f"{where}: the {side} encoder {resolved.asked_for!r}")
 
     def _make(self, path: str, calls: Mapping[str, _Call], **injected: Any) -> Any:
         call, resolved = calls[path], self.components[path]

@@ -26,7 +26,8 @@ class CLIPImageEncoder(nn.Module):
 
     Args:
         encoder: `Float[B, 3, H, W]` -> `Float[B, out_dim]`.
-        head: `Float[B, out_dim]` -> `Float[B, D]`.
+        head: `Float[B, out_dim]` -> `Float[B, D]`; or, if it `takes_tokens`, from the encoder's
+            features before pooling, `Float[B, N, C]` -> `Float[B, D]`.
         train_mode: `full`, `head` (the encoder is frozen) or `frozen` (both are).
     """
 
@@ -39,15 +40,16 @@ class CLIPImageEncoder(nn.Module):
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
         return self.project(self.features(images))
 
-    def features(
-        self, images: Float[Tensor, "batch 3 height width"]
-    ) -> Float[Tensor, "batch features"]:
+    def features(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch ..."]:
         """What the encoder says, before the head: constant while the encoder is frozen."""
+        encode: Any = self.encoder
+        if getattr(self.head, "takes_tokens", False):
+            encode = encode.forward_tokens
         with _no_grad_if_frozen(self, "encoder"):
-            features: Tensor = self.encoder(images)
+            features: Tensor = encode(images)
         return features
 
-    def project(self, features: Float[Tensor, "batch features"]) -> Float[Tensor, "batch dim"]:
+    def project(self, features: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch dim"]:
         """From features to the unit vectors of the shared space."""
         with _no_grad_if_frozen(self, "head"):
             return F.normalize(self.head(features), dim=-1)

@@ -11,6 +11,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torchvision import models
 
+import zoo
 from zoo.encoders import timm_image, torchvision_image
 from zoo.errors import UnknownNameError, WeightsError
 
@@ -191,3 +192,47 @@ def test_vision_transformers_take_the_size_of_their_weights(monkeypatch, tmp_pat
     encoder = torchvision_image.create("vit_b_16", weights=tag.name)
     assert encoder.preprocess.crop == (384, 384)
     assert encoder.resolved_args == {"image_size": 384}
+
+
+@pytest.mark.parametrize(
+    ("name", "places", "mean_is_pooled"),
+    [
+        ("torchvision/resnet18", 49, True),
+        ("torchvision/regnet_y_400mf", 49, True),
+        ("torchvision/shufflenet_v2_x0_5", 49, True),
+        ("torchvision/googlenet", 49, True),
+        ("torchvision/inception_v3", 64, True),
+        ("torchvision/mnasnet0_5", 49, True),
+        ("torchvision/densenet121", 49, True),
+        ("torchvision/mobilenet_v2", 49, True),
+        ("torchvision/mobilenet_v3_small", 49, False),
+        ("torchvision/efficientnet_b0", 49, True),
+        ("torchvision/squeezenet1_1", 169, True),
+        ("torchvision/alexnet", 36, False),
+        ("torchvision/swin_t", 49, True),
+        ("torchvision/maxvit_t", 49, False),
+        ("torchvision/vit_b_32", 49, False),
+        ("timm/resnet10t", 36, True),
+        ("timm/vit_tiny_patch16_224", 196, False),
+        ("timm/deit_tiny_distilled_patch16_224", 196, False),
+        ("timm/swin_tiny_patch4_window7_224", 49, True),
+        ("timm/mobilenetv4_conv_small", 49, False),
+        ("timm/volo_d1_224", 196, False),
+    ],
+)
+def test_features_before_pooling(name, places, mean_is_pooled):
+    """A vector a place, without class tokens; where an architecture takes the mean, so do we."""
+    encoder = build_encoder(name)
+    images = torch.randn(2, 3, *encoder.preprocess.crop)
+    with torch.no_grad():
+        tokens, pooled = encoder.forward_tokens(images), encoder(images)
+    assert tokens.shape[:2] == (2, places)
+    if mean_is_pooled:
+        torch.testing.assert_close(tokens.mean(1), pooled, atol=1e-5, rtol=1e-5)
+
+
+def build_encoder(name):
+    model = zoo.build(
+        "resnet50-clip", pretrained=False, overrides={"image.encoder": name}, towers=["image"]
+    )
+    return model.eval().image_encoder.encoder

@@ -1,6 +1,7 @@
 """The reference text encoder: the text half of OpenAI's CLIP ViT-B/32."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
@@ -53,10 +54,14 @@ def create(*, weights: str | None = "openai") -> HFTextEncoder:
         return encoder
     backbone = CLIPTextModelWithProjection(CLIPTextConfig(**_CONFIG))
     tokenizer = HFTokenizer(
-        lambda: hub_files(REPOSITORY, REVISION, weights=False).folder,
+        _tokenizer_folder,
         _CONFIG["max_position_embeddings"],
     )
     return HFTextEncoder(backbone, None, tokenizer, None)
+
+
+def _tokenizer_folder() -> Path:
+    return hub_files(REPOSITORY, REVISION, weights=False).folder
 
 
 def weights_tags() -> list[str]:

@@ -1,5 +1,6 @@
 """Text encoders from HuggingFace: any repository or folder, with pooling chosen right."""
 
+from functools import partial
 from typing import Any, get_args
 
 from jaxtyping import Float, Int
@@ -13,7 +14,7 @@ from zoo.errors import ArgumentError
 from zoo.weights.hub import hub_files
 from zoo.weights.source import WeightsSource
 
-__all__ = ["HFTextEncoder", "create"]
+__all__ = ["HFTextEncoder", "create", "examples"]
 
 _OWN_POOLING = {
     "CLIPTextModelWithProjection": "projection_dim",
@@ -115,12 +116,17 @@ def create(
     if weights is not None and files.weights is not None:
         source = WeightsSource("default", repository, files.weights, files.revision, files.sha256)
     tokenizer = HFTokenizer(
-        lambda: files.folder,
+        partial(getattr, files, "folder"),
         context_length or limit,
         fixed_length=type(backbone).__name__.startswith("Siglip"),
     )
     decided = {"revision": files.revision} if files.revision else {}
     return HFTextEncoder(backbone, pooling, tokenizer, source, decided)
+
+
+def examples() -> list[str]:
+    """A small encoder that many use, for the kit."""
+    return ["hf/sentence-transformers/all-MiniLM-L6-v2"]
 
 
 def _first(token: int | list[int] | None) -> int | None:

@@ -17,6 +17,16 @@ __all__ = ["Pooling", "default_pooling", "pool"]
 
 Pooling = Literal["mean", "cls", "last", "eos"]
 
+_SAID: dict[str, Pooling] = {
+    "mean": "mean",
+    "cls": "cls",
+    "lasttoken": "last",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_lasttoken": "last",
+}
+"""What sentence-transformers calls them."""
+
 
 def pool(
     states: Float[Tensor, "batch length width"],
@@ -51,17 +61,18 @@ def default_pooling(files: HubFiles, model_type: str) -> Pooling:
         raise WeightsError(f"{error}. Say how it pools with the argument pooling") from error
     if said is not None:
         modes = read_json(said)
-        known: dict[str, Pooling] = {
-            "pooling_mode_mean_tokens": "mean",
-            "pooling_mode_cls_token": "cls",
-            "pooling_mode_lasttoken": "last",
-        }
-        chosen = [pooling for key, pooling in known.items() if modes.get(key)]
-        if len(chosen) != 1:
+        # One key since sentence-transformers 5.4, a flag for each way before.
+        named = modes.get("pooling_mode") or [
+            key
+            for key, value in modes.items()
+            if key.startswith("pooling_mode_") and value is True
+        ]
+        names = [named] if isinstance(named, str) else list(named)
+        if len(names) != 1 or names[0] not in _SAID:
             raise ArgumentError(
                 f"{said}: pools in a way that zoo has no name for; choose the argument pooling"
             )
-        return chosen[0]
+        return _SAID[names[0]]
     kind = model_type  # BERT and its kin have a causal class beside the masked one
     causal = (
         kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES

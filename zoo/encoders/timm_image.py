@@ -8,15 +8,15 @@ import timm
 from safetensors import SafetensorError
 from timm.data.config import resolve_data_config
 from timm.models import PretrainedCfg
-from torch import nn
+from torch import Tensor, nn
 
 from zoo.arguments import PositiveInt, Probability
 from zoo.encoders.image import ImageEncoder
 from zoo.encoders.preprocess import Preprocess
-from zoo.errors import UnknownNameError, WeightsError, suggestion
+from zoo.errors import SpecError, UnknownNameError, WeightsError, suggestion
 from zoo.weights.source import WeightsSource, check_tag
 
-__all__ = ["create", "preprocess_of", "weights_tags"]
+__all__ = ["create", "examples", "preprocess_of", "weights_tags"]
 
 
 def create(
@@ -66,7 +66,14 @@ def create(
             config.tag or "default", str(config.hf_hub_id or config.url or "timm"), file
         )
     backbone.reset_classifier(0)
-    return ImageEncoder(backbone, _width(backbone), preprocess_of(backbone, image_size), source)
+    return ImageEncoder(
+        backbone,
+        _width(backbone),
+        preprocess_of(backbone, image_size),
+        source,
+        tokens_of=_tokens,
+        any_size=not config.fixed_input_size,
+    )
 
 
 def weights_tags(architecture: str) -> list[str]:
@@ -82,6 +89,11 @@ def weights_tags(architecture: str) -> list[str]:
         )
     tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{name}.*")]
     return ["default", *tags] if tags else []
+
+
+def examples() -> list[str]:
+    """A convolutional network, a transformer, and one with a layer after pooling, for the kit."""
+    return ["timm/resnet10t", "timm/vit_tiny_patch16_224", "timm/mobilenetv4_conv_small"]
 
 
 def _pretrained(name: str, config: PretrainedCfg, options: dict[str, Any]) -> Any:
@@ -105,6 +117,23 @@ def _pretrained(name: str, config: PretrainedCfg, options: dict[str, Any]) -> An
             f"cannot be fetched: {said[0]}. Bring them by: {how}; or build with pretrained=False for "
             "random weights"
         ) from error
+
+
+def _tokens(backbone: Any, images: Tensor) -> Tensor:
+    """timm's unpooled features as `Float[B, places, channels]`, without class and register tokens."""
+    features = backbone.forward_features(images)
+    width = backbone.num_features
+    if isinstance(features, Tensor) and features.ndim == 3 and features.shape[-1] == width:
+        prefix = int(getattr(backbone, "cls_token", None) is not None)
+        return features[:, getattr(backbone, "num_prefix_tokens", prefix) :]
+    if isinstance(features, Tensor) and features.ndim == 4 and features.shape[-1] == width:
+        return features.flatten(1, 2)
+    if isinstance(features, Tensor) and features.ndim == 4 and features.shape[1] == width:
+        return features.flatten(2).transpose(1, 2)
+    raise SpecError(
+        f"timm's {type(backbone).__name__} has no single map of them; choose a head that takes pooled "
+        "features"
+    )
 
 
 def _width(backbone: Any) -> int:

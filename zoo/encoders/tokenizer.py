@@ -47,6 +47,7 @@ class HFTokenizer:
             padding="max_length" if self._fixed_length else "longest",
             truncation=True,
             max_length=self.context_length,
+            return_attention_mask=True,  # SigLIP's does not of itself
             return_tensors="pt",
         )
         ids, mask = encoded["input_ids"], encoded["attention_mask"]

@@ -1,8 +1,11 @@
 """Image encoders from torchvision: any classification architecture without its classifier."""
 
+import re
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torchvision import models
 
 from zoo.arguments import PositiveInt
@@ -13,7 +16,7 @@ from zoo.weights.read import load_strictly, read_tensors
 from zoo.weights.source import WeightsSource, check_tag
 from zoo.weights.torch_hub import cached_checkpoint
 
-__all__ = ["create", "weights_tags"]
+__all__ = ["create", "examples", "weights_tags"]
 
 
 def create(
@@ -47,7 +50,7 @@ def create(
     source = None
     if weights is not None:
         path = cached_checkpoint(entry.url)
-        load_strictly(backbone, read_tensors(path), str(path))
+        _load(backbone, path)
         source = WeightsSource(entry.name, entry.url, path.name)
     if hasattr(backbone, "aux_logits"):
         backbone.aux_logits = False
@@ -55,7 +58,15 @@ def create(
             name for name, _ in backbone.named_children() if name.lower().startswith("aux")
         ]:
             setattr(backbone, name, None)
-    return ImageEncoder(backbone, _drop_classifier(backbone), preprocess, source, decided)
+    return ImageEncoder(
+        backbone,
+        _drop_classifier(backbone),
+        preprocess,
+        source,
+        decided,
+        tokens_of=partial(_tokens, _last_map(backbone)),
+        any_size=not architecture.startswith(("vit_", "maxvit")),
+    )
 
 
 def weights_tags(architecture: str) -> list[str]:
@@ -67,6 +78,11 @@ def weights_tags(architecture: str) -> list[str]:
     return list(models.get_model_weights(_known(architecture)).__members__)
 
 
+def examples() -> list[str]:
+    """A convolutional network, one with auxiliary classifiers, and a transformer, for the kit."""
+    return ["torchvision/resnet18", "torchvision/googlenet", "torchvision/vit_b_32"]
+
+
 def _known(architecture: str) -> str:
     known = models.list_models(module=models)
     if architecture not in known:
@@ -74,6 +90,18 @@ def _known(architecture: str) -> str:
             f"torchvision has no architecture {architecture!r}.{suggestion(architecture, known)}"
         )
     return architecture
+
+
+def _load(backbone: nn.Module, path: Path) -> None:
+    """As torchvision does: its modules know the names in their older checkpoints, DenseNet's apart."""
+    tensors = read_tensors(path)
+    if isinstance(backbone, models.DenseNet):
+        old = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])")
+        tensors = {old.sub(r"\1\2", name): tensor for name, tensor in tensors.items()}
+    try:
+        backbone.load_state_dict(tensors)
+    except (RuntimeError, ValueError):
+        load_strictly(backbone, tensors, str(path))  # says what does not fit
 
 
 def _drop_classifier(backbone: nn.Module) -> int:
@@ -87,6 +115,41 @@ def _drop_classifier(backbone: nn.Module) -> int:
     parent, _, attribute = name.rpartition(".")
     setattr(backbone.get_submodule(parent), attribute, nn.Identity())
     return classifier.in_features
+
+
+_LAST_MAPS = (
+    "layer4",  # ResNet
+    "trunk_output",  # RegNet
+    "conv5",  # ShuffleNet
+    "inception5b",  # GoogLeNet
+    "Mixed_7c",  # Inception
+    "layers",  # MNASNet
+    "blocks.3",  # MaxViT
+    "permute",  # Swin
+    "features",
+    "encoder",  # ViT
+)
+"""The layer whose output an architecture pools; the first of them that it has."""
+
+
+def _last_map(backbone: nn.Module) -> str:
+    modules = dict(backbone.named_modules())
+    return next(name for name in _LAST_MAPS if name in modules)
+
+
+def _tokens(layer: str, backbone: nn.Module, images: Tensor) -> Tensor:
+    """What `layer` says, as `Float[B, places, channels]`, without the class token."""
+    seen: list[Tensor] = []
+    hook = backbone.get_submodule(layer).register_forward_hook(
+        lambda module, inputs, output: seen.append(output)
+    )
+    try:
+        backbone(images)
+    finally:
+        hook.remove()
+    if seen[0].ndim == 3:
+        return seen[0][:, 1:]
+    return seen[0].flatten(2).transpose(1, 2)
 
 
 def _preprocess(transforms: Any, image_size: int | None) -> Preprocess:

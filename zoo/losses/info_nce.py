@@ -4,11 +4,12 @@ import math
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from zoo.arguments import PositiveFloat, Probability
 from zoo.errors import ArgumentError
+from zoo.losses.gather import first_row, gather_rows
 
 __all__ = ["InfoNCELoss"]
 
@@ -18,6 +19,10 @@ class InfoNCELoss(nn.Module):
 
     Owns `logit_scale`, the logarithm of the inverse temperature. As in the CLIP paper it starts
     at a temperature of 0.07 and the scale never exceeds 100.
+
+    In several processes (`torch.distributed`) every process passes its own rows, as many as the
+    others, and negatives come from all of them. The mean over processes of the values, and of the
+    gradients, as DDP takes it, is what one process with all rows would get.
 
     Args:
         temperature: where the temperature starts, > 0 (dimensionless, divides cosines).
@@ -42,6 +47,10 @@ class InfoNCELoss(nn.Module):
                 f"the loss 'info-nce' takes a temperature of at least 1 / max_scale = "
                 f"{1 / max_scale:g}, not {temperature:g}"
             )
+        # Smoothed targets are met best a little off the aligned arrangement.
+        self.claims: tuple[str, ...] = ("splits-over-processes",)
+        if not label_smoothing:
+            self.claims += ("minimum-at-simplex",)
         self.max_scale = max_scale
         self.label_smoothing = label_smoothing
         self.logit_scale = nn.Parameter(
@@ -59,8 +68,14 @@ class InfoNCELoss(nn.Module):
         text_embeds: Float[Tensor, "batch dim"],
     ) -> Float[Tensor, ""]:
         scale = self.logit_scale.exp().clamp(max=self.max_scale)
-        logits = scale * image_embeds @ text_embeds.T
-        targets = torch.arange(len(logits), device=logits.device)
-        image_to_text = F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
-        text_to_image = F.cross_entropy(logits.T, targets, label_smoothing=self.label_smoothing)
-        return (image_to_text + text_to_image) / 2
+        targets = torch.arange(len(image_embeds), device=image_embeds.device)
+        targets += first_row(len(targets))
+        return (
+            self._one_way(scale * image_embeds @ gather_rows(text_embeds).T, targets)
+            + self._one_way(scale * text_embeds @ gather_rows(image_embeds).T, targets)
+        ) / 2
+
+    def _one_way(
+        self, logits: Float[Tensor, "rows columns"], targets: Int[Tensor, " rows"]
+    ) -> Float[Tensor, ""]:
+        return F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)

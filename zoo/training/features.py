@@ -43,7 +43,7 @@ def image_features(
     *,
     precision: Precision = "auto",
     workers: int = 2,
-) -> Float[Tensor, "count features"]:
+) -> Float[Tensor, "count ..."]:
     """What the image encoder, in eval mode, says of each picture; before the head.
 
     On disk if the encoder is frozen; computed each time if not.
@@ -140,6 +140,7 @@ class _Cache:
             "preprocess": preprocess.as_json()
             if isinstance(preprocess, Preprocess)
             else str(preprocess),
+            "tokens": getattr(self.tower.head, "takes_tokens", False),
             "precision": precision,
             "versions": [
                 version(name) for name in ("torch", "torchvision", "timm", "transformers")

@@ -1,0 +1,136 @@
+"""The contracts of components as types. What zoo relies on stands here; the kit checks that it holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from jaxtyping import Float, Int
+    from torch import Tensor, nn
+
+    from zoo.data.pairs import ImageTextDataset
+    from zoo.encoders.preprocess import Preprocess
+    from zoo.weights.source import WeightsSource
+
+__all__ = [
+    "DatasetFactory",
+    "EncoderFactory",
+    "Head",
+    "HeadFactory",
+    "ImageEncoder",
+    "Loss",
+    "LossFactory",
+    "OptionalHead",
+    "OptionalImageEncoder",
+    "OptionalLoss",
+    "OptionalModule",
+    "TextEncoder",
+]
+
+
+class ImageEncoder(Protocol):
+    """Pictures to features."""
+
+    out_dim: int
+    """Number of features."""
+    preprocess: Preprocess
+    """How it wants its pictures, as data."""
+
+    def forward(
+        self, images: Float[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, "batch out_dim"]: ...
+
+
+class TextEncoder(Protocol):
+    """Tokens to features."""
+
+    out_dim: int
+    """Number of features."""
+    context_length: int
+    """Longest text in tokens, special tokens included."""
+    tokenizer: Callable[[list[str]], Mapping[str, Int[Tensor, "batch length"]]]
+    """Texts to `input_ids` and `attention_mask` (1 on tokens), both int64."""
+
+    def forward(
+        self, input_ids: Int[Tensor, "batch length"], attention_mask: Int[Tensor, "batch length"]
+    ) -> Float[Tensor, "batch out_dim"]: ...
+
+
+class Head(Protocol):
+    """Features to the shared embedding space, before L2 normalisation."""
+
+    def forward(
+        self, features: Float[Tensor, "batch in_dim"]
+    ) -> Float[Tensor, "batch out_dim"]: ...
+
+
+class Loss(Protocol):
+    """Two batches of unit vectors, pair i with pair i, to a scalar; owns its temperature and bias."""
+
+    def forward(
+        self, image_embeds: Float[Tensor, "batch dim"], text_embeds: Float[Tensor, "batch dim"]
+    ) -> Float[Tensor, ""]: ...
+
+
+class OptionalModule(Protocol):
+    """What any encoder, head or loss may have besides."""
+
+    expected_failures: Mapping[str, str]
+    """Conformance checks that are known to fail, and why, in words."""
+
+
+class OptionalImageEncoder(OptionalModule, Protocol):
+    """What an image encoder may have besides."""
+
+    any_size: bool
+    """Whether it takes pictures of other sizes than `preprocess.crop`."""
+    weights_source: WeightsSource | None
+    """Where its weights came from (text encoders too)."""
+    resolved_args: Mapping[str, Any]
+    """Arguments that its weights decided, which a saved spec must keep (text encoders too)."""
+
+    def forward_tokens(
+        self, images: Float[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, "batch places channels"]:
+        """Features before pooling, for heads that take them: a vector a place, row by row."""
+        ...
+
+
+class OptionalHead(OptionalModule, Protocol):
+    """What a head may have besides."""
+
+    takes_tokens: ClassVar[bool]
+    """On its factory: it takes `Float[batch, places, in_dim]` from the encoder's `forward_tokens`."""
+
+
+class OptionalLoss(OptionalModule, Protocol):
+    """What a loss may have besides."""
+
+    claims: tuple[str, ...]
+    """Properties that not every loss has; each is checked where it is claimed."""
+
+
+class EncoderFactory(Protocol):
+    """Makes an encoder. `weights` has a default; None means random ones and needs no network."""
+
+    def __call__(self, *, weights: str | None, **args: Any) -> nn.Module: ...
+
+
+class HeadFactory(Protocol):
+    """Makes a head for the sizes that zoo passes."""
+
+    def __call__(self, *, in_dim: int, out_dim: int, **args: Any) -> nn.Module: ...
+
+
+class LossFactory(Protocol):
+    """Makes a loss."""
+
+    def __call__(self, **args: Any) -> nn.Module: ...
+
+
+class DatasetFactory(Protocol):
+    """Makes a dataset, the same each time."""
+
+    def __call__(self) -> ImageTextDataset: ...
