@@ -63,11 +63,14 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
         entry_points: dict[str, dict[str, str]],
         files: dict[str, str] | None = None,
         version: str = "1.0",
+        requires: tuple[str, ...] = (),
     ) -> Path:
         site = tmp_path / "site" / name
         info = site / f"{name.replace('-', '_')}-{version}.dist-info"
         info.mkdir(parents=True)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        metadata = [f"Name: {name}", f"Version: {version}"]
+        metadata += [f"Requires-Dist: {each}" for each in requires]
+        (info / "METADATA").write_text("\n".join(["Metadata-Version: 2.1", *metadata, ""]))
         sections = [
             f"[{group}]\n" + "".join(f"{key} = {value}\n" for key, value in entries.items())
             for group, entries in entry_points.items()
@@ -89,6 +92,14 @@ def clip_in_hub_cache() -> Path:
     from standins import clip_repository
 
     return clip_repository(Path(os.environ["HF_HOME"], "hub"))
+
+
+@pytest.fixture(scope="session")
+def minilm_in_hub_cache() -> Path:
+    """`sentence-transformers/all-MiniLM-L6-v2` as the hub lays it out, with seeded weights."""
+    from standins import minilm_repository
+
+    return minilm_repository(Path(os.environ["HF_HOME"], "hub"))
 
 
 @pytest.fixture(scope="session")

@@ -250,7 +250,11 @@ def test_a_head_whose_size_does_not_fit_is_refused_at_build():
 
 
 def test_a_target_that_cannot_be_imported(install):
-    install("zoo-broken", {"zoo.image_encoders": {"gone": "gone_module:create"}})
+    install(
+        "zoo-broken",
+        {"zoo.image_encoders": {"gone": "gone_module:create"}},
+        {"gone_module.py": "def create(*, weights=None): ...\nimport nowhere_at_all"},
+    )
     with pytest.raises(
         PluginError,
         match=r"image encoder 'gone' of zoo-broken 1.0 could not be imported from 'gone_module:create'",
@@ -259,7 +263,7 @@ def test_a_target_that_cannot_be_imported(install):
     install(
         "zoo-typo",
         {"zoo.image_encoders": {"typo": "typo_module:craete"}},
-        {"typo_module.py": "def create(*, weights=None): ..."},
+        {"typo_module.py": "def create(*, weights=None): ...\nglobals()"},  # reading cannot tell
     )
     with pytest.raises(PluginError, match=r"has no 'craete'. Did you mean 'create'\?"):
         build(image__encoder="typo")

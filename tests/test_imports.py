@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-HEAVY = ("torch", "torchvision", "timm", "transformers", "numpy", "PIL", "pydantic")
+HEAVY = ("torch", "torchvision", "timm", "transformers", "numpy", "PIL", "pydantic", "packaging")
 
 
 def loaded_by(code: str) -> set[str]:

@@ -8,6 +8,7 @@ __all__ = [
     "AmbiguousNameError",
     "ArgumentError",
     "DataError",
+    "DeprecatedNameWarning",
     "FolderError",
     "MissingExtraError",
     "PluginError",
@@ -63,6 +64,10 @@ class DataError(ZooError):
 
 class TowerError(ZooError):
     """The model has no such tower."""
+
+
+class DeprecatedNameWarning(FutureWarning):
+    """A name still works and will go one day; the message says what to use instead."""
 
 
 class MissingExtraError(ZooError, ImportError):

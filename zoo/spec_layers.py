@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import RegistryError, SpecError, UnknownNameError
-from zoo.registry.catalog import Catalog
+from zoo.registry import Catalog, Component
+from zoo.registry.deprecation import warn_if_deprecated
 
 __all__ = ["Layered", "is_spec_file", "layers_of"]
 
@@ -53,6 +54,8 @@ def layers_of(
 ) -> Layered:
     """The data of a named model, a dict, or a `.toml` or `.json` file, with `base` followed.
 
+    Warns with `DeprecatedNameWarning`, once, if a model on the way is deprecated.
+
     Args:
         overrides: dotted paths to values, such as `{"image.head.args.hidden_dim": 1024}`.
 
@@ -66,12 +69,15 @@ def layers_of(
             f"{type(overrides).__name__}"
         )
     if isinstance(source, Mapping):
-        layered = _based(dict(source), "spec", names, ())
+        first, layered = source.get("base"), _based(dict(source), "spec", names, ())
     elif is_spec_file(source):
         path = Path(source)
-        layered = _based({"name": path.stem, **_read(path)}, str(path), names, ())
+        data = {"name": path.stem, **_read(path)}
+        first, layered = data.get("base"), _based(data, str(path), names, ())
     else:
-        layered = _named(_model_name(source), names, ())
+        first = _model_name(source)
+        layered = _named(first, names, ())
+    warn_if_deprecated(_way(first, names))
     return layered.over(_patch(overrides), "overrides") if overrides else layered
 
 
@@ -88,6 +94,14 @@ def _model_name(source: object) -> str:
 def is_spec_file(source: object) -> bool:
     """Whether this names a spec file rather than a registered model."""
     return isinstance(source, PathLike) or str(source).endswith((".toml", ".json"))
+
+
+def _way(name: str | None, names: Catalog) -> Iterator[Component]:
+    """The models from this one down through `base`."""
+    while name is not None:
+        component = names.find("models", name).component
+        yield component
+        name = (component.spec or {}).get("base")
 
 
 def _named(name: str, names: Catalog, trail: tuple[str, ...]) -> Layered:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import sys
+
 from zoo.cli.console import out, print_json, table
 from zoo.registry import KINDS, Catalog, Component, as_kind, catalog
 
@@ -16,6 +19,11 @@ def print_list(
     pattern: str | None, kind: str | None, *, as_json: bool = False, strict: bool = False
 ) -> int:
     """Print names with their origins, importing none of them; the exit status."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # what plugins say of themselves fits any terminal
+        if as_json:
+            sys.stdout.reconfigure(encoding="utf-8")
+        else:
+            sys.stdout.reconfigure(errors="backslashreplace")
     names = catalog()
     chosen = names.select(as_kind(kind) if kind else None, pattern)
     if as_json:
@@ -45,11 +53,9 @@ def _print(names: Catalog, chosen: list[Component]) -> None:
             )
         console.print(shown)
         console.print()
-    if names.failures:
-        failed = table("FAILED", "origin", "reason")
-        for failure in names.failures:
-            failed.add_row(failure.name, str(failure.origin), failure.reason)
-        console.print(failed)
+    for failure in names.failures:  # a line each, whatever its length, so that grep finds all of it
+        line = f"FAILED  {failure.origin}  {failure.name}: {failure.reason}"
+        console.print(line, soft_wrap=True)
     if not chosen:
         console.print("nothing has such a name")
 

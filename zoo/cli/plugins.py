@@ -43,4 +43,8 @@ def _offers(names: Catalog, origin: Origin) -> list[str]:
 
 
 def _failures(names: Catalog, origin: Origin) -> dict[str, str]:
-    return {each.name: each.reason for each in names.failures if each.origin == origin}
+    reasons: dict[str, str] = {}
+    for each in names.failures:
+        if each.origin == origin:
+            reasons[each.name] = "; ".join(filter(None, [reasons.get(each.name), each.reason]))
+    return reasons

@@ -1,9 +1,9 @@
 """Names to components: what is built in, what plugins add, what the user's file says."""
 
-from zoo.registry.catalog import Catalog, Match, available, catalog, load_catalog, register
-from zoo.registry.component import KINDS, Component, Kind, Origin, as_kind, describe
+from zoo.registry.catalog import available, catalog, load_catalog, register
+from zoo.registry.component import KINDS, Component, Failure, Kind, Origin, as_kind, describe
 from zoo.registry.hookspecs import HookedComponent, hookimpl
-from zoo.registry.plugins import Failure
+from zoo.registry.names import Catalog, Match
 
 __all__ = [
     "KINDS",

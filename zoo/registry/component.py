@@ -1,4 +1,4 @@
-"""What the registry holds: components (named factories), named models, and where each came from."""
+"""What the registry holds: components (named factories), models, their origins, and failures."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from zoo.errors import RegistryError, suggestion
 __all__ = [
     "KINDS",
     "Component",
+    "Failure",
     "Kind",
     "Origin",
     "as_kind",
     "check_name",
     "describe",
+    "normalised",
+    "one_line",
 ]
 
 Kind = Literal[
@@ -67,10 +70,27 @@ class Component:
     """For a named model: its spec as written, before `base` is followed."""
     overrides: Origin | None = None
     """The origin of the name that this one replaces, if it replaces one."""
+    deprecated: str = ""
+    """What to use instead, for a name that still builds and is no longer listed."""
 
     @property
     def is_family(self) -> bool:
         return self.name.endswith("/*")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What a plugin offers and cannot be used, and why, in one line."""
+
+    group: str
+    """The entry-point group, `zoo.<kind>` for one component, `distribution` for a whole one."""
+    name: str
+    origin: Origin
+    reason: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", one_line(self.name))
+        object.__setattr__(self, "reason", one_line(self.reason))
 
 
 def as_kind(word: str) -> Kind:
@@ -99,3 +119,15 @@ def describe(kind: Kind) -> str:
     if kind == "losses":
         return "loss"
     return kind.removesuffix("s").replace("_", " ")
+
+
+def normalised(distribution: str) -> str:
+    """A distribution's name as packaging tools compare it."""
+    return re.sub(r"[-_.]+", "-", distribution.strip()).lower()
+
+
+def one_line(text: str, most: int = 500) -> str:
+    """Text from elsewhere made fit for a listing: one line, printable, not endless."""
+    words = " ".join(text[: 4 * most].split())
+    shown = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in words)
+    return shown if len(shown) <= most else f"{shown[: most - 3]}..."

@@ -28,6 +28,8 @@ class HookedComponent:
     target: str
     """`"module:attribute"` of the factory."""
     summary: str
+    deprecated: str = ""
+    """What to use instead. The name still builds, with a warning, and is not listed."""
 
 
 @hookspec

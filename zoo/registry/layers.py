@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import RegistryError, suggestion
-from zoo.registry.component import Component, Kind, Origin, check_name, describe
+from zoo.registry.component import Component, Kind, Origin, check_name, describe, one_line
 
 __all__ = ["SCHEMA_VERSION", "builtin_path", "read_layer", "user_path"]
 
@@ -17,7 +17,7 @@ SCHEMA_VERSION = 1
 
 _ENCODERS: tuple[Kind, ...] = ("image_encoders", "text_encoders")
 _SECTIONS: tuple[Kind, ...] = (*_ENCODERS, "models")
-_ENCODER_KEYS = {"use": str, "args": dict, "weights": str, "summary": str}
+_ENCODER_KEYS = {"use": str, "args": dict, "weights": str, "summary": str, "deprecated": str}
 
 
 def builtin_path() -> Path:
@@ -52,7 +52,7 @@ def read_layer(path: Path, origin: Origin) -> list[tuple[Component, bool]]:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RegistryError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RegistryError(f"{path}: not valid TOML: {error}") from error
 
     version = data.pop("schema_version", SCHEMA_VERSION)
@@ -94,10 +94,12 @@ def _component(
         raise RegistryError(f"{where} override is for the user's own registry file")
 
     if kind == "models":
-        summary = entry.pop("summary", "")
-        if not isinstance(summary, str):
-            raise RegistryError(f"{where} summary is text, not {summary!r}")
-        return Component(kind, name, origin, summary=summary, spec=entry), override
+        said = {key: entry.pop(key, "") for key in ("summary", "deprecated")}
+        for key, value in said.items():
+            if not isinstance(value, str):
+                raise RegistryError(f"{where} {key} is text, not {value!r}")
+            said[key] = one_line(value)
+        return Component(kind, name, origin, spec=entry, **said), override
 
     types = dict(_ENCODER_KEYS)
     if origin.layer == "built-in":
@@ -127,11 +129,12 @@ def _component(
         kind,
         name,
         origin,
-        summary=entry.get("summary", ""),
+        summary=one_line(entry.get("summary", "")),
         target=entry.get("factory"),
         use=entry.get("use"),
         args=entry.get("args", {}),
         weights=entry.get("weights"),
+        deprecated=one_line(entry.get("deprecated", "")),
     )
     return component, override
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from zoo.errors import ArgumentError, PluginError, RegistryError, suggestion
-from zoo.registry.catalog import Catalog
 from zoo.registry.component import Component, Kind, describe
+from zoo.registry.deprecation import warn_if_deprecated
+from zoo.registry.names import Catalog
 
 __all__ = ["Resolved", "arguments_of", "bind", "resolve"]
 
@@ -31,6 +32,12 @@ class Resolved:
     """For each argument that the spec does not give, the preset that does."""
     weights: str | None
     """The weights tag that a preset chose, if one did."""
+
+    @property
+    def asked_for(self) -> str:
+        """The component's name; for a family, with the rest of the name in place."""
+        name = self.component.name
+        return name if self.rest is None or not name.endswith("*") else name[:-1] + self.rest
 
     def load(self) -> Callable[..., Any]:
         """Import the factory.
@@ -68,6 +75,8 @@ def resolve(
 ) -> Resolved:
     """Find a component and follow `use` to its factory. Imports nothing.
 
+    Warns with `DeprecatedNameWarning`, once, if a name on the way is deprecated.
+
     Raises:
         UnknownNameError, AmbiguousNameError: as `Catalog.find`.
         RegistryError: presets that go round in a circle.
@@ -84,6 +93,7 @@ def resolve(
             merged[key] = step.args[key]
             preset_by[key] = step
         if step.use is None:
+            warn_if_deprecated(trail)
             return Resolved(component, step, match.rest, merged, preset_by, weights)
         match = names.find(kind, step.use)
         if match.component in trail:
