@@ -1,0 +1,443 @@
+"""Sound components, and for each conformance check one that is wrong in just that way.
+
+In a module of its own, so that other processes can import it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import socket
+import tempfile
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import nn
+
+import zoo
+from zoo.data.pairs import ImageTextDataset, Pair
+
+PREPROCESS = zoo.Preprocess(
+    resize=32, crop=(32, 32), interpolation="bilinear", mean=(0.5,) * 3, std=(0.5,) * 3
+)
+
+
+class ImageEncoder(nn.Module):
+    """Sound: a convolution and the mean."""
+
+    any_size = True
+
+    def __init__(self, *, weights: str | None = None, width: int = 8) -> None:
+        super().__init__()
+        self.out_dim = width
+        self.preprocess = PREPROCESS
+        self.conv = nn.Conv2d(3, width, 8, stride=8)
+        self.norm = nn.BatchNorm2d(width)
+
+    def forward(self, images):
+        return self.forward_tokens(images).mean(1)
+
+    def forward_tokens(self, images):
+        return self.norm(self.conv(images)).flatten(2).transpose(1, 2)
+
+
+class OtherOutDim(ImageEncoder):
+    def __init__(self, *, weights: str | None = None) -> None:
+        super().__init__()
+        self.out_dim = 9
+
+
+class NoPreprocess(ImageEncoder):
+    def __init__(self, *, weights: str | None = None) -> None:
+        super().__init__()
+        del self.preprocess
+
+
+class Phones(ImageEncoder):
+    def __init__(self, *, weights: str | None = None) -> None:
+        super().__init__()
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", 9), timeout=1)
+
+
+def preprocess_by_hand(picture):
+    return torch.zeros(3, 32, 32)
+
+
+preprocess_by_hand.crop = (32, 32)
+
+
+class PreprocessIsCode(ImageEncoder):
+    def __init__(self, *, weights: str | None = None) -> None:
+        super().__init__()
+        self.preprocess = preprocess_by_hand
+
+
+class OneSizeOnly(ImageEncoder):
+    def forward(self, images):
+        return super().forward(images.reshape(-1, 3, 32, 32))
+
+
+class PooledTokens(ImageEncoder):
+    def forward(self, images):
+        return ImageEncoder.forward_tokens(self, images).mean(1)
+
+    def forward_tokens(self, images):
+        return self(images)
+
+
+class AlwaysLearns(ImageEncoder):
+    def __init__(self, *, weights: str | None = None) -> None:
+        super().__init__()
+        self.hidden = [nn.Parameter(torch.ones(8))]  # which no module sees
+
+    def forward(self, images):
+        with torch.enable_grad():
+            return super().forward(images) * self.hidden[0]
+
+
+class NormNeverFreezes(ImageEncoder):
+    def train(self, mode=True):
+        return super().train(True)
+
+
+class CountsItsCalls(ImageEncoder):
+    def __init__(self, *, weights: str | None = None) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, images):
+        self.calls += 1
+        return super().forward(images)
+
+
+class Swallows(ImageEncoder):
+    def __init__(self, *, weights: str | None = None, **options: object) -> None:
+        super().__init__()
+
+
+class Untyped(ImageEncoder):
+    def __init__(self, *, weights: str | None = None, width=8) -> None:
+        super().__init__()
+
+
+class AlwaysDrops(ImageEncoder):
+    def forward(self, images):
+        return F.dropout(super().forward(images), 0.5, training=True)
+
+
+class NotANumber(ImageEncoder):
+    def forward(self, images):
+        return super().forward(images) / 0 * 0
+
+
+class HiddenState(ImageEncoder):
+    def __init__(self, *, weights: str | None = None) -> None:
+        super().__init__()
+        self.offset = torch.randn(8)
+
+    def forward(self, images):
+        return super().forward(images) + self.offset
+
+
+class KeepsALambda(ImageEncoder):
+    def __init__(self, *, weights: str | None = None) -> None:
+        super().__init__()
+        self.act = lambda features: features
+
+    def forward(self, images):
+        return self.act(super().forward(images))
+
+
+class UnusedParameter(ImageEncoder):
+    def __init__(self, *, weights: str | None = None) -> None:
+        super().__init__()
+        self.spare = nn.Linear(2, 2)
+
+
+class CutsTheGraph(ImageEncoder):
+    def forward(self, images):
+        return super().forward(images.detach())
+
+
+class AlwaysFloat(ImageEncoder):
+    def forward(self, images):
+        return super().forward(images).float()
+
+
+class OnTheProcessor(ImageEncoder):
+    def forward(self, images):
+        return super().forward(images) + torch.ones(8, device="cpu")
+
+
+class Squeezes(ImageEncoder):
+    def forward(self, images):
+        return super().forward(images).squeeze(0)
+
+
+class LooksAtNeighbours(ImageEncoder):
+    def forward(self, images):
+        features = super().forward(images)
+        return features - features.mean(0) / 2
+
+
+class DataDependent(ImageEncoder):
+    def forward(self, images):
+        features = super().forward(images)
+        return features if features.sum().item() > 0 else features * 2
+
+
+class ExcusedFromExport(DataDependent):
+    expected_failures: ClassVar = {"export": "which branch it takes depends on the picture"}
+
+
+class ExcusedWithoutReason(DataDependent):
+    expected_failures: ClassVar = {"export": " "}
+
+
+class ExcusedWithoutNeed(ImageEncoder):
+    expected_failures: ClassVar = {"export": "it used to fail in an old version"}
+
+
+class ExcusedFromNothing(ImageEncoder):
+    expected_failures: ClassVar = {"exprot": "a name that is no check"}
+
+
+class Tokenizer:
+    """Words to ids by a sum of their bytes; 1 begins a text, 2 ends it, 0 is padding."""
+
+    def __init__(self, context_length: int = 12) -> None:
+        self.context_length = context_length
+
+    def __call__(self, texts: list[str]) -> dict[str, torch.Tensor]:
+        rows = [self.row(text) for text in texts]
+        width = max(map(len, rows))
+        ids = torch.tensor([row + [0] * (width - len(row)) for row in rows])
+        return {"input_ids": ids, "attention_mask": (ids != 0).long()}
+
+    def row(self, text: str) -> list[int]:
+        words = [3 + sum(word.encode()) % 60 for word in text.split()]
+        return [1, *words[: self.context_length - 2], 2]
+
+
+class CutsTheEnd(Tokenizer):
+    def row(self, text):
+        words = [3 + sum(word.encode()) % 60 for word in text.split()]
+        return [1, *words, 2][: self.context_length]
+
+
+class NeverCuts(Tokenizer):
+    def row(self, text):
+        return [1, *(3 + sum(word.encode()) % 60 for word in text.split()), 2]
+
+
+class SmallIds(Tokenizer):
+    def __call__(self, texts):
+        return {name: ids.int() for name, ids in super().__call__(texts).items()}
+
+
+class TextEncoder(nn.Module):
+    """Sound: the mean of embeddings over what the mask lets through."""
+
+    tokenizer_class: type[Tokenizer] = Tokenizer
+
+    def __init__(self, *, weights: str | None = None) -> None:
+        super().__init__()
+        self.out_dim = 8
+        self.context_length = 12
+        self.tokenizer = self.tokenizer_class()
+        self.embedding = nn.Embedding(64, 8)
+
+    def forward(self, input_ids, attention_mask):
+        mask = attention_mask.unsqueeze(-1).to(self.embedding.weight.dtype)
+        return (self.embedding(input_ids) * mask).sum(1) / mask.sum(1)
+
+
+class CutsTheEndEncoder(TextEncoder):
+    tokenizer_class = CutsTheEnd
+
+
+class NeverCutsEncoder(TextEncoder):
+    tokenizer_class = NeverCuts
+
+
+class SmallIdsEncoder(TextEncoder):
+    tokenizer_class = SmallIds
+
+
+class ReadsPadding(TextEncoder):
+    def forward(self, input_ids, attention_mask):
+        return self.embedding(input_ids).mean(1)
+
+
+class ReadsTheLastColumn(TextEncoder):
+    def forward(self, input_ids, attention_mask):
+        mask = attention_mask.unsqueeze(-1).to(self.embedding.weight.dtype)
+        tokens = self.embedding(input_ids)
+        return (tokens * mask).sum(1) / mask.sum(1) + tokens[:, -1] * (mask[:, -1] == 0)
+
+
+class Head(nn.Module):
+    """Sound: a linear map."""
+
+    def __init__(self, *, in_dim: int, out_dim: int) -> None:
+        super().__init__()
+        self.proj = nn.Linear(in_dim, out_dim)
+
+    def forward(self, features):
+        return self.proj(features)
+
+
+class TokenHead(Head):
+    """Sound: a linear map of the mean over places."""
+
+    takes_tokens = True
+
+    def forward(self, features):
+        return self.proj(features.mean(1))
+
+
+class SquareHead(Head):
+    def forward(self, features):
+        return self.proj(features) if len(self.proj.bias) == 48 else features
+
+
+class DividesByNorm(Head):
+    def forward(self, features):
+        return self.proj(features / features.norm(dim=-1, keepdim=True))
+
+
+class SaysOtherwise(TokenHead):
+    def __init__(self, *, in_dim: int, out_dim: int) -> None:
+        super().__init__(in_dim=in_dim, out_dim=out_dim)
+        self.takes_tokens = False
+
+
+class Loss(nn.Module):
+    """Sound: cross-entropy of pairs among the batch, both ways."""
+
+    claims: tuple[str, ...] = ("minimum-at-simplex",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log_scale = nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, image_embeds, text_embeds):
+        logits = self.log_scale.clamp(max=4.6).exp() * image_embeds @ text_embeds.T
+        return self.of(logits, torch.arange(len(logits)))
+
+    def of(self, logits, targets):
+        return (F.cross_entropy(logits, targets) + F.cross_entropy(logits.T, targets)) / 2
+
+
+class PerRow(Loss):
+    def of(self, logits, targets):
+        return F.cross_entropy(logits, targets, reduction="none")
+
+
+class NaNForOnePair(Loss):
+    def of(self, logits, targets):
+        return super().of(logits, targets) / logits.std().clamp(min=1e-6)
+
+
+class IgnoresTexts(Loss):
+    def forward(self, image_embeds, text_embeds):
+        return super().forward(image_embeds, text_embeds.detach())
+
+
+class PrefersStrangers(Loss):
+    def of(self, logits, targets):
+        return super().of(logits, targets.roll(1))
+
+
+class FirstPairCounts(Loss):
+    def of(self, logits, targets):
+        return super().of(logits, targets) + F.cross_entropy(logits[:1], targets[:1])
+
+
+class LosesDigits(Loss):
+    def of(self, logits, targets):
+        return super().of(logits + 1e6 - 1e6, targets)
+
+
+class Overflows(Loss):
+    def of(self, logits, targets):
+        rows = logits.exp()
+        return -(rows.diagonal() / rows.sum(1)).log().mean()
+
+    def forward(self, image_embeds, text_embeds):
+        logits = self.log_scale.exp() * image_embeds @ text_embeds.T
+        return self.of(logits, torch.arange(len(logits)))
+
+
+class ClaimsTheMoon(Loss):
+    claims = ("minimum-on-the-moon",)
+
+
+class NoMinimumThere(Loss):
+    def of(self, logits, targets):
+        return super().of(logits, targets) - 3 * logits.diagonal().abs().neg().mean()
+
+
+class AloneInEachProcess(Loss):
+    claims = ("splits-over-processes",)
+
+
+FOLDER = Path(tempfile.gettempdir(), "zoo-wrong-datasets")
+SPLITS = {"train": ("red", "green"), "validation": ("blue",), "test": ("teal",)}
+
+
+def dataset(**changes: object) -> ImageTextDataset:
+    """Sound unless changed: one picture a colour."""
+    FOLDER.mkdir(exist_ok=True)
+    splits = {}
+    for name, colours in SPLITS.items():
+        for colour in colours:
+            if not (FOLDER / f"{colour}.png").exists():
+                Image.new("RGB", (8, 8), colour).save(FOLDER / f"{colour}.png")
+        splits[name] = [
+            Pair(FOLDER / f"{colour}.png", (f"a {colour} square",), colour) for colour in colours
+        ]
+    told = {"splits": splits, "licence": "CC0-1.0", "attribution": "nobody", **changes}
+    return ImageTextDataset(name="dataset", **told)
+
+
+def untrainable():
+    return dataset(splits={"test": dataset().splits["test"]})
+
+
+def missing_picture():
+    return dataset(splits={"train": [Pair(FOLDER / "gone.png", ("gone",), "gone")]})
+
+
+def blank_caption():
+    return dataset(splits={"train": [Pair(FOLDER / "red.png", (" ",), "red")]})
+
+
+def leaking():
+    pairs = dataset().splits["train"]
+    return dataset(splits={"train": pairs, "test": pairs})
+
+
+def shuffled():
+    pairs = [pair for split in dataset().splits.values() for pair in split]
+    random.shuffle(pairs)
+    return dataset(splits={"train": pairs[:2], "test": pairs[2:]})
+
+
+def by_hash():
+    """Fixed within a process, and another in each."""
+    pairs = [pair for split in dataset().splits.values() for pair in split]
+    pairs.sort(key=lambda pair: hash(pair.concept))
+    return dataset(splits={"train": pairs[:2], "test": pairs[2:]})
+
+
+def unlicensed():
+    return dataset(licence="")
+
+
+for each in (untrainable, missing_picture, blank_caption, leaking, shuffled, by_hash, unlicensed):
+    each.__name__ = "dataset"  # what the dataset calls itself

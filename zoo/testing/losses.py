@@ -1,0 +1,195 @@
+"""Checks of losses over two batches of unit vectors."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from zoo.testing import elsewhere
+from zoo.testing.case import NotApplicable, require
+from zoo.testing.modules import EVERY_MODULE
+from zoo.testing.subject import EMBEDDING_DIM, ComponentSubject, quietly
+
+__all__ = ["CLAIMS", "LOSS"]
+
+CLAIMS = ("minimum-at-simplex", "splits-over-processes")
+"""What a loss may say of itself in `claims`; each is a check then."""
+EXTREME = 20.0
+"""How far each learnable parameter is driven: as the logarithm of a temperature, to 2e-9 and 5e8."""
+
+
+def scalar(subject: ComponentSubject) -> None:
+    """A finite scalar, for batches of 1, 2 and 7 pairs."""
+    for count in (1, 2, 7):
+        said = quietly(subject.module, subject.inputs(count))
+        require(said.ndim == 0, f"{count} pairs give a value of shape {tuple(said.shape)}")
+        require(bool(said.isfinite()), f"{count} pairs give {said.item()}")
+
+
+def gradients(subject: ComponentSubject) -> None:
+    """Finite gradients reach both batches and every learnable parameter."""
+    _, grads = _run(subject.copy().train(), subject.inputs(8))
+    for name, gradient in grads.items():
+        require(gradient is not None, f"no gradient reaches {name}")
+        require(bool(gradient.isfinite().all()), f"the gradient of {name} is not finite")
+    for name in ("image_embeds", "text_embeds"):
+        require(bool(grads[name].any()), f"the gradient of {name} is zero")
+
+
+def prefers_pairs(subject: ComponentSubject) -> None:
+    """Pairs that match cost less than the same pairs shuffled."""
+    images, _ = subject.inputs(8)
+    matched = quietly(subject.module, (images, images))
+    shuffled = quietly(subject.module, (images, images.roll(1, 0)))
+    require(
+        matched.item() < shuffled.item(),
+        f"matching pairs cost {matched.item():.4g}, shuffled ones {shuffled.item():.4g}",
+    )
+
+
+def permutation(subject: ComponentSubject) -> None:
+    """The order of the pairs does not matter."""
+    images, texts = subject.inputs(8)
+    order = torch.randperm(8, generator=torch.Generator().manual_seed(5))
+    gap = _gap(
+        quietly(subject.module, (images, texts)),
+        quietly(subject.module, (images[order], texts[order])),
+    )
+    require(gap < 1e-5, f"in another order of the same pairs the value differs by {gap:.1e}")
+
+
+def precision(subject: ComponentSubject) -> None:
+    """In float32 it agrees with itself in float64, in value and gradients."""
+    inputs = subject.inputs(16)
+    value, grads = _run(subject.copy(), inputs)
+    exact, exact_grads = _run(subject.copy().double(), tuple(each.double() for each in inputs))
+    require(exact.dtype == torch.float64, f"in float64 it gives {exact.dtype}")
+    require(_gap(value, exact) < 1e-5, f"the values differ by {_gap(value, exact):.1e}")
+    for name, gradient in grads.items():
+        gap = _gap(gradient, exact_grads[name])
+        require(gap < 1e-4, f"the gradients of {name} differ by {gap:.1e}")
+
+
+def extremes(subject: ComponentSubject) -> None:
+    """Value and gradients stay finite for extreme temperatures and for duplicate and collapsed rows."""
+    images, texts = subject.inputs(8)
+    batches = {
+        "random rows": (images, texts),
+        "duplicate rows": (images[:4].repeat(2, 1), texts[:4].repeat(2, 1)),
+        "identical rows": (images[:1].repeat(8, 1), images[:1].repeat(8, 1)),
+        "opposite rows": (images, -images),
+    }
+    learnable = [name for name, each in subject.module.named_parameters() if each.requires_grad]
+    settings: list[tuple[str, float] | None] = [None]
+    settings += [(name, extreme) for name in learnable for extreme in (-EXTREME, EXTREME)]
+    for setting in settings:
+        loss = subject.copy()
+        if setting:
+            loss.get_parameter(setting[0]).data.fill_(setting[1])
+        for title, batch in batches.items():
+            where = f"{title}, {setting[0]} = {setting[1]:g}" if setting else title
+            value, grads = _run(loss, batch)
+            require(bool(value.isfinite()), f"with {where} the value is {value.item()}")
+            for name, gradient in grads.items():
+                require(
+                    gradient is None or bool(gradient.isfinite().all()),
+                    f"with {where} the gradient of {name} is not finite",
+                )
+
+
+def claims(subject: ComponentSubject) -> None:
+    """`claims`, where it has them, are among those that are checked."""
+    unknown = [each for each in getattr(subject.module, "claims", ()) if each not in CLAIMS]
+    require(not unknown, f"it claims {unknown}; what can be claimed is {', '.join(CLAIMS)}")
+
+
+def minimum_at_simplex(subject: ComponentSubject) -> None:
+    """Where claimed: at a regular simplex of matching pairs no direction lowers the loss.
+
+    There the classes are as far apart as can be. Source: Lu and Steinerberger 2020,
+    arXiv 2012.08465.
+    """
+    _claimed(subject, "minimum-at-simplex")
+    count = 6
+    corners = torch.eye(count, EMBEDDING_DIM, dtype=torch.float64)
+    simplex = F.normalize(corners - corners.mean(0), dim=-1)
+    loss = subject.copy().double()
+    value, grads = _run(loss, (simplex, simplex))
+    for name in ("image_embeds", "text_embeds"):
+        gradient = grads[name]
+        along = gradient - (gradient * simplex).sum(-1, keepdim=True) * simplex
+        require(
+            along.norm().item() <= 1e-6 * max(gradient.norm().item(), 1e-6),
+            f"the gradient of {name} along the sphere is {along.norm().item():.1e}, not zero",
+        )
+    random = torch.Generator().manual_seed(11)
+    for step in (1e-3, 1e-2, 0.1, 1.0):
+        noise = torch.randn(2, count, EMBEDDING_DIM, dtype=torch.float64, generator=random)
+        near = [F.normalize(simplex + step * each, dim=-1) for each in noise]
+        there = quietly(loss, (near[0], near[1]))
+        require(
+            there.item() >= value.item(),
+            f"a step of {step:g} away from it the loss is lower by {(value - there).item():.1e}",
+        )
+
+
+def splits_over_processes(subject: ComponentSubject) -> None:
+    """Where claimed: two processes with half the rows each get, in the mean, what one gets."""
+    _claimed(subject, "splits-over-processes")
+    loss = subject.copy().double()
+    inputs = tuple(each.double() for each in subject.inputs(8))
+    value, grads = _run(loss, inputs)
+    parts = elsewhere.call_together(elsewhere.shares, pickle.dumps(loss), inputs)
+    count = elsewhere.PROCESSES
+    mean = sum(part["value"] for part in parts) / count
+    require(
+        _gap(value, mean) < 1e-6, f"the mean of their values differs by {_gap(value, mean):.1e}"
+    )
+    for number, name in enumerate(("image_embeds", "text_embeds")):
+        joined = torch.cat([part["inputs"][number] for part in parts]) / count
+        gap = _gap(grads[name], joined)
+        require(gap < 1e-6, f"the gradients of {name}, as DDP averages, differ by {gap:.1e}")
+    for name in parts[0]["parameters"]:
+        averaged = sum(part["parameters"][name] for part in parts) / count
+        gap = _gap(grads[name], averaged)
+        require(gap < 1e-6, f"the gradients of {name}, as DDP averages, differ by {gap:.1e}")
+
+
+LOSS = (
+    scalar,
+    gradients,
+    prefers_pairs,
+    permutation,
+    precision,
+    extremes,
+    claims,
+    minimum_at_simplex,
+    splits_over_processes,
+    *EVERY_MODULE,
+)
+
+
+def _claimed(subject: ComponentSubject, claim: str) -> None:
+    if claim not in getattr(subject.module, "claims", ()):
+        raise NotApplicable(f"it does not claim {claim!r}")
+
+
+def _run(loss: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, dict[str, Any]]:
+    """The value, and the gradients of both batches and of the loss's own parameters."""
+    loss.zero_grad(set_to_none=True)
+    batch = [each.clone().requires_grad_() for each in inputs]
+    value = loss(*batch)
+    value.backward()
+    grads = {"image_embeds": batch[0].grad, "text_embeds": batch[1].grad}
+    own = {name: each.grad for name, each in loss.named_parameters() if each.requires_grad}
+    return value.detach(), {**grads, **own}
+
+
+def _gap(one: Tensor, other: Tensor) -> float:
+    """The largest difference, in shares of the largest number or of 1e-3 if all are smaller."""
+    scale = max(one.abs().max().item(), 1e-3)
+    return (one.double() - other.double()).abs().max().item() / scale
