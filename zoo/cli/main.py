@@ -5,6 +5,7 @@ import typer
 from zoo.cli.check import check
 from zoo.cli.console import run
 from zoo.cli.list import list_names
+from zoo.cli.new import new
 from zoo.cli.plugins import plugins
 from zoo.cli.quickstart import quickstart
 from zoo.cli.schema import schema
@@ -24,6 +25,7 @@ app = typer.Typer(
 app.command("list")(list_names)
 for verb in (show, check, schema, plugins, train, search, quickstart):
     app.command()(verb)
+app.add_typer(new, name="new")
 
 
 def main() -> None:
