@@ -23,6 +23,12 @@ def _with_plugin(monkeypatch, cache):
     catalog.cache_clear()
 
 
+@pytest.mark.long
+@pytest.mark.zoo_plugin("zoo-openmoji")
+def test_conformance(zoo_check):
+    zoo_check()
+
+
 @pytest.fixture
 def dataset():
     return load_dataset("openmoji")

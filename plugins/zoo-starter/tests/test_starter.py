@@ -17,6 +17,12 @@ def _with_plugin(monkeypatch):
     catalog.cache_clear()
 
 
+@pytest.mark.long
+@pytest.mark.zoo_plugin("zoo-starter")
+def test_conformance(zoo_check):
+    zoo_check()
+
+
 def test_names():
     assert zoo.available("image_encoders", "zoo-starter/*") == ["efficientnet-lite0"]
     assert zoo.available("text_encoders", "zoo-starter/*") == ["minilm-l6"]
