@@ -1,4 +1,4 @@
-"""The built files hold what they should: registry.toml in wheel and sdist, no tests in the wheel."""
+"""The built files hold what they should: data files in wheel and sdist, no tests in the wheel."""
 
 import sys
 import tarfile
@@ -12,6 +12,8 @@ in_wheel = set(zipfile.ZipFile(wheel).namelist())
 with tarfile.open(sdist) as archive:
     in_sdist = {name.partition("/")[2] for name in archive.getnames()}
 assert {"zoo/registry.toml", "zoo/py.typed", "zoo/__init__.py"} <= in_wheel, in_wheel
+templates = {name for name in in_wheel if name.startswith("zoo/scaffold/templates/")}
+assert len(templates) == len(list(Path("zoo/scaffold/templates").rglob("*.tmpl"))), templates
 assert not any(name.startswith(("tests/", "plugins/", "docs/")) for name in in_wheel), in_wheel
 assert {"registry.toml", "zoo/py.typed", "README.md", "LICENSE", "pyproject.toml"} <= in_sdist, (
     in_sdist

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -41,6 +43,82 @@ def trainable_table() -> str:
     return "\n".join(lines)
 
 
+def hooks_text() -> str:
+    """Each hook specification: its signature and docstring."""
+    return "\n\n".join(_definitions("zoo/registry/hookspecs.py", ast.FunctionDef))
+
+
+def contracts_text() -> str:
+    """Each contract: attributes and methods."""
+    return "\n\n".join(_definitions("zoo/protocols.py", ast.ClassDef, calls=False))
+
+
+def factories_text() -> str:
+    """How each factory is called."""
+    return "\n\n".join(_definitions("zoo/protocols.py", ast.ClassDef, calls=True))
+
+
+def checks_table() -> str:
+    """Every conformance check, kind by kind."""
+    from zoo.registry import KINDS, describe
+    from zoo.testing import checks_of
+
+    lines = ["| of | check | what holds |", "|---|---|---|"]
+    for kind in ("plugin", *KINDS):
+        title = "a whole plugin" if kind == "plugin" else describe(kind)
+        for check in checks_of(kind):
+            lines.append(f"| {title} | `{check.name}` | {check.what} |")
+    return "\n".join(lines)
+
+
+def _definitions(file: str, kind: type, calls: bool | None = None) -> list[str]:
+    """Public definitions of a module as their signatures and docstrings, from its source."""
+    tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+    found = []
+    for node in tree.body:
+        if not isinstance(node, kind) or ast.get_docstring(node) is None:
+            continue
+        if isinstance(node, ast.FunctionDef):
+            if not node.decorator_list:
+                continue
+            found.append(f"`{_signature(node)}`\n\n{_paragraphs(node)}")
+            continue
+        methods = [each for each in node.body if isinstance(each, ast.FunctionDef)]
+        if calls is (methods[:1] != [] and methods[0].name == "__call__"):
+            found.append(_contract(node, methods))
+    return found
+
+
+def _contract(node: ast.ClassDef, methods: list[ast.FunctionDef]) -> str:
+    lines = [f"**{_words(node.name)}.** {_paragraphs(node)}", ""]
+    for each, after in zip(node.body, [*node.body[1:], None], strict=True):
+        if isinstance(each, ast.AnnAssign):
+            said = after.value.value if isinstance(after, ast.Expr) else ""
+            lines.append(f"- `{ast.unparse(each)}`: {said}")
+    for method in methods:
+        doc = ast.get_docstring(method)
+        lines.append(f"- `{_signature(method)}`" + (f": {' '.join(doc.split())}" if doc else ""))
+    return "\n".join(lines)
+
+
+def _signature(node: ast.FunctionDef) -> str:
+    arguments = ast.unparse(node.args).removeprefix("self, ").removeprefix("self")
+    returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
+    name = "factory" if node.name == "__call__" else node.name
+    return f"{name}({arguments}){returns}".replace("'", '"')
+
+
+def _paragraphs(node: ast.FunctionDef | ast.ClassDef) -> str:
+    return re.sub(r"(?<!\n)\n(?!\n)", " ", ast.get_docstring(node) or "")
+
+
+def _words(name: str) -> str:
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower().split()
+    if words[0] == "optional":
+        words = [*(words[1:]), "(optional)"]
+    return " ".join(words).capitalize()
+
+
 def modes_table() -> str:
     """What trains in each train mode of the reference's image tower."""
     from zoo.assembly import plan
@@ -56,6 +134,12 @@ def modes_table() -> str:
 PARTS = {
     ROOT / "README.md": {"names": names_table},
     ROOT / "docs" / "trainable-vs-frozen.md": {"parts": trainable_table, "modes": modes_table},
+    ROOT / "docs" / "plugins" / "reference.md": {
+        "hooks": hooks_text,
+        "contracts": contracts_text,
+        "factories": factories_text,
+        "checks": checks_table,
+    },
 }
 
 
