@@ -57,10 +57,10 @@ def outcome(dist, title, **options):
 
 def test_a_sound_plugin_passes(plugin):
     model = '[models.small]\nbase = "resnet50-clip"\nsummary = "small"\nimage.head = "plain"'
-    plugin("zoo-sound", models=model)
-    outcomes = [run(case) for case in cases_of_plugin("zoo-sound") if "builds" not in case.title]
+    plugin("zoo-tidy", models=model)
+    outcomes = [run(case) for case in cases_of_plugin("zoo-tidy") if "builds" not in case.title]
     assert [each for each in outcomes if each.verdict == "failed"] == []
-    assert {each.case.subject.name for each in outcomes} == {"zoo-sound", "plain", "small"}
+    assert {each.case.subject.name for each in outcomes} == {"zoo-tidy", "plain", "small"}
 
 
 def test_loads(plugin):

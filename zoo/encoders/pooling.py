@@ -61,7 +61,7 @@ def default_pooling(files: HubFiles, model_type: str) -> Pooling:
         raise WeightsError(f"{error}. Say how it pools with the argument pooling") from error
     if said is not None:
         modes = read_json(said)
-        # One key since sentence-transformers 5.4, a flag for each way before.
+        # One key in what its newer versions save, a flag for each way in what older ones did.
         named = modes.get("pooling_mode") or [
             key
             for key, value in modes.items()

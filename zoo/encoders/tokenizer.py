@@ -40,21 +40,34 @@ class HFTokenizer:
         for text in texts:
             if not isinstance(text, str):
                 raise DataError(f"a text is a str, not {text!r}")
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:
+                raise DataError(
+                    f"the text {text[:80]!r} has half a character at position {error.start}; read "
+                    "the file it comes from as UTF-8"
+                ) from error
         if not texts:
             raise DataError("there are no texts to tokenize")
         encoded = self.tokenizer(
             texts,
             padding="max_length" if self._fixed_length else "longest",
+            # On the left it would shift the positions that most models count from there.
+            padding_side=None if self._fixed_length else "right",
             truncation=True,
             max_length=self.context_length,
             return_attention_mask=True,  # SigLIP's does not of itself
             return_tensors="pt",
         )
         ids, mask = encoded["input_ids"], encoded["attention_mask"]
-        return {
-            "input_ids": ids,
-            "attention_mask": torch.ones_like(mask) if self._fixed_length else mask,
-        }
+        if self._fixed_length:
+            return {"input_ids": ids, "attention_mask": torch.ones_like(mask)}
+        if ids.shape[1] == 0:
+            ids = torch.full((len(texts), 1), self.tokenizer.pad_token_id)
+            mask = torch.zeros_like(ids)
+        # An empty text has no token at all where a model has none for start and end: it gets one.
+        mask[mask.sum(1) == 0, 0] = 1
+        return {"input_ids": ids, "attention_mask": mask}
 
     @property
     def tokenizer(self) -> Any:

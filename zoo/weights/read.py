@@ -51,7 +51,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     strangers = [key for key, value in found.items() if not isinstance(value, torch.Tensor)]
     if strangers:
         raise WeightsError(f"{path}: {strangers[0]!r} is not a tensor")
-    return dict(found)
+    # A state dict carries the versions of its modules, which some of them ask for.
+    return found if isinstance(found, dict) else dict(found)
 
 
 def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
@@ -79,7 +80,8 @@ def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], where: str) 
             break
     if faults:
         raise WeightsError(f"{where}: the weights do not fit the model: {'; '.join(faults)}")
-    module.load_state_dict(tensors)
+    state.update(tensors)  # what fits in every name and shape is of the module's own version
+    module.load_state_dict(state)
 
 
 def check_sha256(path: Path, expected: str, how: str) -> None:
