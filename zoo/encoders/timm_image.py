@@ -149,11 +149,13 @@ def preprocess_of(backbone: nn.Module, image_size: int | None = None) -> Preproc
     )
     _, height, width = data["input_size"]
     squash = data["crop_mode"] == "squash"
-    if not squash and data["crop_mode"] != "center":
-        raise UnknownNameError(f"timm's crop mode {data['crop_mode']!r} is not supported")
+    if not squash and (data["crop_mode"] != "center" or height != width):
+        raise UnknownNameError(
+            f"timm's crop mode {data['crop_mode']!r} to {height}x{width} is not supported"
+        )
     scaled = tuple(math.floor(side / data["crop_pct"]) for side in (height, width))
     return Preprocess(
-        resize=(scaled[0], scaled[1]) if squash or height != width else scaled[0],
+        resize=(scaled[0], scaled[1]) if squash else scaled[0],
         crop=(height, width),
         interpolation=data["interpolation"],
         mean=tuple(data["mean"]),

@@ -1,0 +1,24 @@
+"""timm's architectures give the features that their own classifiers see, pooled their own way."""
+
+import pytest
+from parity.compared import assert_same
+from parity.images import RESAMPLED, TIMM, timm_features
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", [name for names in TIMM.values() for name in names])
+def test_features(name):
+    assert_same(timm_features(name))
+
+
+@pytest.mark.parametrize("name", ["test_vit", "test_convnext", "test_resnet"])
+def test_features_of_small_ones(name):
+    assert_same(timm_features(name))
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore:torch.searchsorted")  # timm's Swin, once in a process
+@pytest.mark.parametrize(("name", "side"), RESAMPLED.items())
+def test_features_at_another_size(name, side):
+    """Positions are resampled from the weights' own grid."""
+    assert_same(timm_features(name, side))
