@@ -7,6 +7,7 @@ from parity.texts import (
     DUAL,
     MEANS,
     POOLINGS,
+    SAVED,
     clip_at_full_size,
     clip_with_projection,
     dual_encoder,
@@ -39,13 +40,11 @@ def test_the_reference_at_full_size(clip_in_hub_cache):
 
 
 @pytest.mark.parametrize("mode", POOLINGS)
-@pytest.mark.parametrize("family", ["mpnet", "roberta", "t5"])
+@pytest.mark.parametrize("family", SAVED)
 def test_folders_that_sentence_transformers_saves(text_folder, tmp_path, family, mode):
-    pytest.importorskip("sentence_transformers")
     assert_same(sentence_transformers_folder(family, mode, text_folder(family), tmp_path / "saved"))
 
 
 def test_minilm_with_its_real_weights():
-    pytest.importorskip("sentence_transformers")
     pytest.importorskip("zoo_starter")
     assert_same(minilm())

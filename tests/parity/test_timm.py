@@ -17,7 +17,7 @@ def test_features_of_small_ones(name):
 
 
 @pytest.mark.long
-@pytest.mark.filterwarnings("ignore:torch.searchsorted")  # timm's Swin, once in a process
+@pytest.mark.filterwarnings("ignore::UserWarning:timm.layers.interpolate")
 @pytest.mark.parametrize(("name", "side"), RESAMPLED.items())
 def test_features_at_another_size(name, side):
     """Positions are resampled from the weights' own grid."""

@@ -20,6 +20,7 @@ __all__ = [
     "DUAL",
     "MEANS",
     "POOLINGS",
+    "SAVED",
     "clip_at_full_size",
     "clip_with_projection",
     "dual_encoder",
@@ -134,6 +135,9 @@ def _projected(whole: Any, tokens: Any) -> Tensor:
     features: Tensor = getattr(found, "pooler_output", found)
     return features
 
+
+SAVED = ["mpnet", "roberta", "t5"]
+"""Families for folders that sentence-transformers saves."""
 
 POOLINGS = {"mean": "mean", "cls": "cls", "lasttoken": "last"}
 """sentence-transformers' words, and zoo's."""
