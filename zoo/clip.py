@@ -237,8 +237,8 @@ class CLIP(nn.Module):
 
         Args:
             backbone_scale: factor on the learning rate of the encoders.
-            layer_decay: factor on it for each step from an encoder's output to its input: the last
-                block's is scaled by it once, the first of n blocks' n times, the stem's once more.
+            layer_decay: factor on that for each block from an encoder's output to its input, as timm
+                has it: of n blocks, the last has none, the first n - 1 of it, and the stem n.
             loss_learning_rate: of the loss, if not `learning_rate` too.
 
         Raises:

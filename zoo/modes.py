@@ -78,13 +78,24 @@ def _freeze_before(encoder: nn.Module, last: int) -> tuple[str, ...]:
             f"last = {last}, and the encoder has {blocks} blocks"
             + (f"; choose 1 to {blocks}, or full for all of it" if blocks else "; choose full")
         )
+    trained = [name for group in groups[-last - 1 :] for name in group]
     encoder.requires_grad_(False)
-    for name in (name for group in groups[-last - 1 :] for name in group):
+    for name in trained:
         encoder.get_submodule(name).requires_grad_(True)
-    frozen = [name for group in groups[: -last - 1] for name in group]
+    frozen = list(_outside(encoder, set(trained)))
     for name in frozen:
         encoder.get_submodule(name).eval()
     return tuple(f"encoder.{name}" for name in frozen)
+
+
+def _outside(module: nn.Module, trained: set[str], path: str = "") -> Iterator[str]:
+    """The largest modules that are not, and hold not, any that trains."""
+    for name, child in module.named_children():
+        here = f"{path}{name}"
+        if not any(f"{each}.".startswith(f"{here}.") for each in trained):
+            yield here
+        elif here not in trained:
+            yield from _outside(child, trained, f"{here}.")
 
 
 def _example(encoder: Any) -> tuple[Tensor, ...]:

@@ -47,13 +47,13 @@ def parameter_groups(
         if layer_decay is not None:
             depths = by_depth(tower.encoder)
             for depth, names in reversed(list(enumerate(depths))):
-                below = len(depths) - 1 - depth
+                below = max(len(depths) - 2 - depth, 0)
                 for name in names:
                     module = tower.encoder.get_submodule(name)
                     where = f"{path}.{_place(depth, len(depths))}"
                     add(where, module.parameters(), rate * layer_decay**below)
             # Class tokens and positions, which stand in no module of their own, are of the stem.
-            path, rate = f"{path}.stem", rate * layer_decay ** (len(depths) - 1)
+            path, rate = f"{path}.stem", rate * layer_decay ** (len(depths) - 2)
         add(path, tower.encoder.parameters(), rate)
         add(f"{side}.head", tower.head.parameters(), learning_rate)
     if model.loss is not None:
