@@ -10,7 +10,7 @@ import pytest
 from zoo import ModelSpec
 from zoo.assembly import plan
 from zoo.errors import RegistryError, SpecError, UnknownNameError
-from zoo.spec import spec_schema
+from zoo.spec import Last, LoRA, WithLoRA, spec_schema
 
 MINE = """
 base = "resnet50-clip"
@@ -109,6 +109,17 @@ def test_overrides_are_left_as_they_were():
     assert head == {"name": "mlp-gelu", "args": {"hidden_dim": 8}}
 
 
+def test_another_train_mode_drops_the_settings_of_the_former():
+    lora = {"image.train": {"lora": {"rank": 4, "targets": ["conv1", "conv2"]}}}
+    spec = spec_of("resnet50-clip", overrides=lora)
+    assert spec.image.train == WithLoRA(lora=LoRA(rank=4, targets=["conv1", "conv2"]))
+    changed = spec_of(spec, overrides={"image.train.lora.alpha": 4})
+    assert changed.image.train == WithLoRA(lora=LoRA(rank=4, alpha=4, targets=["conv1", "conv2"]))
+    assert spec_of(spec, overrides={"image.train.last": 3}).image.train == Last(last=3)
+    assert spec_of(spec, overrides={"image.train": "head"}).image.train == "head"
+    assert ModelSpec.model_validate_json(spec.model_dump_json()) == spec
+
+
 def test_weights_none_in_toml():
     assert spec_of("resnet50-clip", overrides={"image.weights": "none"}).image.weights is None
 
@@ -129,6 +140,25 @@ def test_weights_none_in_toml():
             {"image.train": "frozn"},
             r"image.train \(overrides\): .* not 'frozn'. Did you mean 'frozen'\?",
         ),
+        (
+            {"image.train": {"lsat": 2}},
+            r"image.train \(overrides\): a train mode is full, head, frozen, { last = n } or "
+            r"{ lora = {…} }, not {'lsat': 2}. Did you mean 'last'\?",
+        ),
+        ({"image.train": 3}, r"image.train \(overrides\): a train mode is full, .*, not 3"),
+        ({"image.train.last": 0}, r"image.train.last \(overrides\): .*equal to 1, not 0"),
+        ({"image.train.last": True}, r"image.train.last \(overrides\): .*integer, not True"),
+        (
+            {"image.train": {"last": 2, "lora": {}}},
+            r"image.train.lora \(overrides\): unknown key 'lora'; here belong last",
+        ),
+        (
+            {"image.train.lora.rnak": 4},
+            r"image.train.lora.rnak \(overrides\): unknown key 'rnak'; here belong rank, alpha, "
+            r"dropout, targets. Did you mean 'rank'\?",
+        ),
+        ({"image.train.lora.dropout": 1.0}, r"image.train.lora.dropout .*less than 1, not 1.0"),
+        ({"image.train.lora.targets": "fc1"}, r"image.train.lora.targets .*list, not 'fc1'"),
         ({"embedding_dim": "512"}, r"embedding_dim \(overrides\).*valid integer, not '512'"),
         ({"embedding_dim": 0}, r"embedding_dim \(overrides\).*greater than 0, not 0"),
         ({"image.head.args": 3}, r"image.head.args \(overrides\).*valid dictionary, not 3"),
@@ -210,6 +240,8 @@ class TestSchema:
             tomllib.loads(MINE),
             {"base": "resnet50-clip", "image": {"head": {"args": {"hidden_dim": 64}}}},
             {"base": "resnet50-clip", "$schema": "./zoo.schema.json"},
+            {"base": "resnet50-clip", "image": {"train": {"last": 2}}},
+            {"base": "resnet50-clip", "image": {"train": {"lora": {"targets": ["conv1"]}}}},
             {
                 "image": {"encoder": "resnet50", "head": "linear"},
                 "text": {
@@ -230,6 +262,8 @@ class TestSchema:
         [
             {"base": "resnet50-clip", "imgae": {}},
             {"base": "resnet50-clip", "image": {"train": "half"}},
+            {"base": "resnet50-clip", "image": {"train": {"last": 0}}},
+            {"base": "resnet50-clip", "image": {"train": {"lora": {"rank": 0}}}},
             {"base": "resnet50-clip", "embedding_dim": 0},
             {"base": "resnet50-clip", "embedding_dim": "512"},
             {"image": {"encoder": "a", "head": "b"}},

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from zoo.errors import ArgumentError, PluginError, SpecError, UnknownNameError, ZooError, suggestion
 from zoo.registry import Catalog, Kind, catalog, describe
 from zoo.registry.resolve import Resolved, arguments_of, bind, resolve
-from zoo.spec import ModelSpec, Ref, TowerSpec, validate
+from zoo.spec import ModelSpec, Ref, TowerSpec, WithLoRA, validate
 from zoo.spec_layers import Layered, layers_of
 from zoo.weights.source import WeightsSource, check_tag
 
@@ -131,11 +131,12 @@ class Plan:
 
     def build(self, device: str | torch.device = "cpu") -> CLIP:
         """Bind all arguments, then load weights and assemble; see `zoo.build`."""
-        calls = {path: self._bind(path) for path in self.components}
+        calls = self._calls()
         _check_device(device)
 
         from zoo.clip import CLIP, CLIPImageEncoder, CLIPTextEncoder
         from zoo.contracts import check_encoder, check_head, in_dim_for
+        from zoo.modes import stays_as_loaded
         from zoo.weights.fingerprint import fingerprint
 
         made: dict[str, Any] = {}
@@ -152,9 +153,15 @@ class Plan:
             head = self._make(path, calls, in_dim=in_dim, out_dim=out_dim)
             check_head(head, in_dim, out_dim, where)
             tower = CLIPImageEncoder if side == "image" else CLIPTextEncoder
-            made[side] = tower(encoder, head, getattr(self.spec, side).train)
-            if "encoder" in made[side].frozen_parts and _source_of(encoder) is not None:
+            train = getattr(self.spec, side).train
+            if stays_as_loaded(train) and _source_of(encoder) is not None:
                 encoder.loaded_fingerprint = fingerprint(encoder)
+            try:
+                made[side] = tower(encoder, head, train)
+            except ZooError as error:
+                path = f"{side}.train"
+                error.args = (f"{path} ({self.layered.source_of(path)}): {error}",)
+                raise
         model = CLIP(
             made.get("image"),
             made.get("text"),
@@ -173,8 +180,9 @@ class Plan:
         Raises:
             ArgumentError: an argument that a component does not take, or of the wrong type.
             PluginError: a component's module cannot be imported.
+            MissingExtraError: a train mode needs a package that is not installed.
         """
-        return self._filled({path: self._bind(path) for path in self.components})
+        return self._filled(self._calls())
 
     def sketch(self) -> CLIP:
         """The model without weights and, where its architectures allow it, without memory.
@@ -189,6 +197,14 @@ class Plan:
                 return bare.build("meta")
         except ZooError:  # some architectures read tensors while they are built
             return bare.build()
+
+    def _calls(self) -> dict[str, _Call]:
+        """Every factory with its arguments, and what train modes need."""
+        if any(isinstance(getattr(self.spec, side).train, WithLoRA) for side in self.sides):
+            from zoo.lora import import_peft
+
+            import_peft()
+        return {path: self._bind(path) for path in self.components}
 
     def _bind(self, path: str) -> _Call:
         resolved = self.components[path]

@@ -12,8 +12,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from zoo.data.pictures import Picture, open_picture
-from zoo.errors import DataError, TowerError
-from zoo.spec import ModelSpec, TrainMode
+from zoo.errors import DataError, SpecError, TowerError
+from zoo.modes import apply_mode, keep_frozen, merge_adapters
+from zoo.parameters import parameter_groups
+from zoo.spec import ModelSpec, TrainMode, WithLoRA
 
 __all__ = ["CLIP", "CLIPImageEncoder", "CLIPTextEncoder", "Tower", "evaluating"]
 
@@ -28,14 +30,16 @@ class CLIPImageEncoder(nn.Module):
         encoder: `Float[B, 3, H, W]` -> `Float[B, out_dim]`.
         head: `Float[B, out_dim]` -> `Float[B, D]`; or, if it `takes_tokens`, from the encoder's
             features before pooling, `Float[B, N, C]` -> `Float[B, D]`.
-        train_mode: `full`, `head` (the encoder is frozen) or `frozen` (both are).
+        train_mode: `full`, `head` (the encoder is frozen), `frozen` (both are), `Last` (all of the
+            encoder is but its last blocks) or `WithLoRA` (all of it is but the adapters put in).
     """
 
     def __init__(self, encoder: nn.Module, head: nn.Module, train_mode: TrainMode = "full") -> None:
         super().__init__()
         self.encoder = encoder
         self.head = head
-        self.frozen_parts = _freeze(self, train_mode)
+        self.train_mode = train_mode
+        self.frozen_parts = apply_mode(self, train_mode)
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
         return self.project(self.features(images))
@@ -45,6 +49,10 @@ class CLIPImageEncoder(nn.Module):
         encode: Any = self.encoder
         if getattr(self.head, "takes_tokens", False):
             encode = encode.forward_tokens
+        if self.frozen_parts:
+            images = (
+                images.detach()
+            )  # what is frozen makes no graph, even if its input asks for one
         with _no_grad_if_frozen(self, "encoder"):
             features: Tensor = encode(images)
         return features
@@ -57,7 +65,7 @@ class CLIPImageEncoder(nn.Module):
     def train(self: _Module, mode: bool = True) -> _Module:
         """Set train or eval mode; frozen parts stay in eval mode."""
         super().train(mode)
-        _frozen_to_eval(self)
+        keep_frozen(self)
         return self
 
 
@@ -67,14 +75,16 @@ class CLIPTextEncoder(nn.Module):
     Args:
         encoder: `Int[B, L]` ids and mask -> `Float[B, out_dim]`.
         head: `Float[B, out_dim]` -> `Float[B, D]`.
-        train_mode: `full`, `head` (the encoder is frozen) or `frozen` (both are).
+        train_mode: `full`, `head` (the encoder is frozen), `frozen` (both are), `Last` (all of the
+            encoder is but its last blocks) or `WithLoRA` (all of it is but the adapters put in).
     """
 
     def __init__(self, encoder: nn.Module, head: nn.Module, train_mode: TrainMode = "full") -> None:
         super().__init__()
         self.encoder = encoder
         self.head = head
-        self.frozen_parts = _freeze(self, train_mode)
+        self.train_mode = train_mode
+        self.frozen_parts = apply_mode(self, train_mode)
 
     def forward(
         self, input_ids: Int[Tensor, "batch length"], attention_mask: Int[Tensor, "batch length"]
@@ -97,7 +107,7 @@ class CLIPTextEncoder(nn.Module):
     def train(self: _Module, mode: bool = True) -> _Module:
         """Set train or eval mode; frozen parts stay in eval mode."""
         super().train(mode)
-        _frozen_to_eval(self)
+        keep_frozen(self)
         return self
 
 
@@ -211,6 +221,64 @@ class CLIP(nn.Module):
         """The parameters that an optimizer should update: no frozen one is among them."""
         return [parameter for parameter in self.parameters() if parameter.requires_grad]
 
+    def parameter_groups(
+        self,
+        learning_rate: float,
+        weight_decay: float,
+        *,
+        backbone_scale: float = 1.0,
+        layer_decay: float | None = None,
+        loss_learning_rate: float | None = None,
+    ) -> list[dict[str, Any]]:
+        """What trains, the loss included, as the groups that a torch optimizer takes.
+
+        Each parameter is in one group, and no frozen one in any. Matrices decay; biases, norms, class
+        tokens and the temperature do not. A group has a `name`, such as `image.head.no_decay`.
+
+        Args:
+            backbone_scale: factor on the learning rate of the encoders.
+            layer_decay: factor on that for each block from an encoder's output to its input, as timm
+                has it: of n blocks, the last has none, the first n - 1 of it, and the stem n.
+            loss_learning_rate: of the loss, if not `learning_rate` too.
+
+        Raises:
+            SpecError: a factor is out of range.
+        """
+        return parameter_groups(
+            self,
+            learning_rate,
+            weight_decay,
+            backbone_scale=backbone_scale,
+            layer_decay=layer_decay,
+            loss_learning_rate=loss_learning_rate,
+        )
+
+    def merge_lora(self) -> None:
+        """Fold the adapters into the encoders: embeddings as before, and no cost of adapters.
+
+        The encoders are plain again, and frozen; heads train on. Saved, they are stored whole. An
+        optimizer that has the adapters' parameters is of no use afterwards.
+
+        Raises:
+            SpecError: no tower has adapters.
+        """
+        towers = {"image": self.image_encoder, "text": self.text_encoder}
+        adapted = [
+            side
+            for side in towers
+            if isinstance(getattr(towers[side], "train_mode", None), WithLoRA)
+        ]
+        if not adapted:
+            raise SpecError("no tower of this model has adapters: none has the train mode lora")
+        for side in adapted:
+            merge_adapters(towers[side])
+        if self.spec is not None:
+            merged = {
+                side: getattr(self.spec, side).model_copy(update={"train": "head"})
+                for side in adapted
+            }
+            self.spec = self.spec.model_copy(update=merged)
+
     def parameter_counts(self) -> dict[str, tuple[int, int]]:
         """Trainable and frozen parameters of each part: `image.encoder`, `image.head`, …"""
         counts = {}
@@ -256,19 +324,6 @@ class CLIP(nn.Module):
         if self.loss is not None:
             self.loss._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
-
-
-def _freeze(tower: Tower, mode: TrainMode) -> tuple[str, ...]:
-    """Take the frozen parts out of training, and name them."""
-    parts = {"full": (), "head": ("encoder",), "frozen": ("encoder", "head")}[mode]
-    for part in parts:
-        getattr(tower, part).requires_grad_(False).eval()
-    return parts
-
-
-def _frozen_to_eval(tower: Any) -> None:
-    for part in tower.frozen_parts:
-        getattr(tower, part).eval()
 
 
 def _no_grad_if_frozen(tower: Tower, part: str) -> AbstractContextManager[Any]:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field, ValidationError
 from zoo.assembly import plan
 from zoo.encoders.preprocess import Preprocess
 from zoo.errors import FolderError, UnknownNameError, WeightsError
+from zoo.modes import parts_of
 from zoo.spec import ModelSpec
 from zoo.weights.fingerprint import fingerprint
 from zoo.weights.read import load_strictly, read_tensors, sha256_of, state_sha256
@@ -237,9 +238,8 @@ def _parts(model: CLIP) -> Iterator[tuple[str, nn.Module, bool]]:
         tower: Any = getattr(model, f"{side}_encoder")
         if tower is None:
             continue
-        for part in ("encoder", "head"):
-            module = getattr(tower, part)
-            yield f"{side}.{part}", module, part in tower.frozen_parts and _untouched(module)
+        for part, module, frozen in parts_of(tower):
+            yield f"{side}.{part}", module, frozen and _untouched(module)
     if model.loss is not None:
         yield "loss", model.loss, False
 

@@ -8,9 +8,11 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     GetJsonSchemaHandler,
     JsonValue,
+    Tag,
     ValidationError,
     model_validator,
 )
@@ -20,9 +22,19 @@ from pydantic_core import CoreSchema, ErrorDetails
 from zoo.errors import SpecError, suggestion
 from zoo.spec_layers import Layered
 
-__all__ = ["ModelSpec", "Ref", "TowerSpec", "Towers", "TrainMode", "spec_schema", "validate"]
+__all__ = [
+    "Last",
+    "LoRA",
+    "ModelSpec",
+    "Ref",
+    "TowerSpec",
+    "Towers",
+    "TrainMode",
+    "WithLoRA",
+    "spec_schema",
+    "validate",
+]
 
-TrainMode = Literal["full", "head", "frozen"]
 Towers = tuple[Literal["image", "text"], ...]
 
 _Weights = Annotated[
@@ -34,6 +46,66 @@ _Weights = Annotated[
 
 class _Data(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Last(_Data):
+    """The encoder's last blocks train, what follows them, and the head."""
+
+    last: int = Field(ge=1, description="How many blocks.")
+
+
+class LoRA(_Data):
+    """Low-rank adapters, put on an encoder that is frozen itself."""
+
+    rank: int = Field(8, ge=1, description="Inner dimension of each adapter.")
+    alpha: float = Field(
+        16.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="What an adapter adds is scaled by alpha / rank.",
+    )
+    dropout: float = Field(0.0, ge=0, lt=1, description="Of an adapter's input, in training.")
+    targets: list[Annotated[str, Field(min_length=1)]] | None = Field(
+        None,
+        min_length=1,
+        description="Layers by the end of their path, such as q_proj; when not given, all linear ones.",
+    )
+
+
+class WithLoRA(_Data):
+    """Adapters in the encoder train, and the head."""
+
+    lora: LoRA
+
+
+_NAMES = ("full", "head", "frozen")
+_MODES = "A train mode is full, head, frozen, { last = n } or { lora = {…} }"
+_TAGGED = {"by name": None, "last blocks": Last, "adapters": WithLoRA}
+"""How pydantic's reports tell the ways to write a train mode apart."""
+
+
+def _tag_of(mode: object) -> str | None:
+    """Which way a train mode is written."""
+    if isinstance(mode, str):
+        return "by name"
+    for tag, kind in _TAGGED.items():
+        if kind and (
+            isinstance(mode, kind) or (isinstance(mode, dict) and {*kind.model_fields} & {*mode})
+        ):
+            return tag
+    return None
+
+
+TrainMode = Annotated[
+    Annotated[Literal["full", "head", "frozen"], Tag("by name")]
+    | Annotated[Last, Tag("last blocks")]
+    | Annotated[WithLoRA, Tag("adapters")],
+    Discriminator(
+        _tag_of,
+        custom_error_type="train_mode",
+        custom_error_message=_MODES,
+    ),
+]
 
 
 class Ref(_Data):
@@ -62,7 +134,9 @@ class TowerSpec(_Data):
     weights: _Weights = "default"
     head: Ref
     train: TrainMode = Field(
-        "full", description="full: all of it trains; head: the head only; frozen: nothing."
+        "full",
+        description="full: all of it trains; head: the head only; frozen: nothing; last: the head and "
+        "that many blocks of the encoder; lora: the head and adapters in the encoder.",
     )
 
 
@@ -118,8 +192,9 @@ def spec_schema() -> dict[str, Any]:
 
 
 def _fault(error: ErrorDetails, layered: Layered) -> str:
-    path = ".".join(str(part) for part in error["loc"])
+    path = ".".join(str(part) for part in error["loc"] if part not in _TAGGED)
     where = f"{path or 'the spec'} ({layered.source_of(path)})"
+    given = error["input"]
     if error["type"] == "extra_forbidden":
         *parents, key = error["loc"]
         keys = _keys_at(parents)
@@ -132,14 +207,17 @@ def _fault(error: ErrorDetails, layered: Layered) -> str:
         return f"{where}: missing, and required"
     said = error["msg"]
     hint = ""
-    if error["type"] == "literal_error" and isinstance(error["input"], str):
-        hint = suggestion(error["input"], TrainMode.__args__)  # type: ignore[attr-defined]
-    return f"{where}: {said[0].lower()}{said[1:]}, not {error['input']!r}.{hint}"
+    if error["type"] == "train_mode" and isinstance(given, dict):
+        hint = "".join(suggestion(str(key), ("last", "lora")) for key in given)
+    if error["type"] == "literal_error" and isinstance(given, str):
+        said = _MODES
+        hint = suggestion(given, _NAMES)
+    return f"{where}: {said[0].lower()}{said[1:]}, not {given!r}.{hint}"
 
 
 def _keys_at(path: list[int | str]) -> list[str]:
     model: Any = ModelSpec
     for part in path:
-        model = model.model_fields[part].annotation
+        model = _TAGGED.get(str(part)) or model.model_fields[part].annotation
     keys = list(model.model_fields)
     return [*keys, "base"] if model is ModelSpec else keys

@@ -18,6 +18,7 @@ from zoo.registry.deprecation import warn_if_deprecated
 __all__ = ["Layered", "is_spec_file", "layers_of"]
 
 _REFS = (("image", "encoder"), ("image", "head"), ("text", "encoder"), ("text", "head"), ("loss",))
+_MODES = (("image", "train"), ("text", "train"))
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Layered:
         """This data with another layer on top.
 
         Tables merge key by key. A component that gets another name drops the arguments meant for
-        the former one, and an encoder that does drops its weights tag too.
+        the former one, and an encoder that does drops its weights tag too. So does another train mode.
         """
         data, sources = dict(self.data), dict(self.sources)
         _merge(data, _normalised(patch), (), source, sources)
@@ -196,6 +197,9 @@ def _merge(
                 _forget(sources, here)
                 if key == "encoder" and "weights" not in patch:
                     data.pop("weights", None)
+            if here in _MODES and value.keys() != old.keys():
+                old = {}  # another mode: the former one's settings are not its own
+                _forget(sources, here)
             merged = dict(old)
             _merge(merged, value, here, source, sources)
             data[key] = merged

@@ -108,6 +108,35 @@ def test_show_a_model(zoo_command):
     assert json.loads(changed[1])["spec"]["image"]["head"]["args"]["hidden_dim"] == 64
 
 
+def test_show_every_train_mode(zoo_command):
+    out = json.loads(zoo_command("show", "resnet50-clip", "--modes", "--json")[1])["modes"]
+    assert (out["image"]["blocks"], out["text"]["blocks"]) == (16, 12)
+    modes = out["image"]["modes"]
+    encoders = {name: counts["image.encoder"] for name, counts in modes.items()}
+    assert encoders["full"] == {"trainable": 23_508_032, "frozen": 0}
+    assert encoders["head"] == {"trainable": 0, "frozen": 23_508_032}
+    # A bottleneck's three convolutions and their norms.
+    last = 2048 * 512 * 2 + 512 * 512 * 9 + 2 * (512 + 512 + 2048)
+    assert encoders["{ last = 1 }"] == {"trainable": last, "frozen": 23_508_032 - last}
+    assert encoders["{ lora = {} }"]["frozen"] == 23_508_032
+    assert modes["head"]["image.head"] == {"trainable": 5_245_440, "frozen": 0}
+    assert modes["frozen"]["image.head"] == {"trainable": 0, "frozen": 5_245_440}
+    text = zoo_command("show", "resnet50-clip", "--modes", "--set", "text.encoder=hf/no/thing")[1]
+    assert "image.train (16 blocks)" in text
+    assert (
+        text.count("text.train: counts are not known yet: text.encoder (overrides): the config")
+        == 1
+    )
+
+
+def test_show_a_mode_with_settings(zoo_command):
+    out = zoo_command("show", "resnet50-clip", "--set", "image.train={ lora = { rank = 2 } }")[1]
+    assert '"rank": 2' in out
+    status, _, err = zoo_command("show", "resnet50-clip", "--set", "image.train.last=17")
+    assert status == 1
+    assert "last = 17, and the encoder has 16 blocks" in err
+
+
 def test_show_what_is_not_fetched_yet(zoo_command):
     status, out, _ = zoo_command("show", "resnet50-clip", "--set", "text.encoder=hf/nobody/nothing")
     assert status == 0

@@ -240,6 +240,16 @@ def test_a_folder_that_is_no_model(tmp_path):
         create(str(tmp_path), weights=None)
 
 
+def test_adapters_beside_the_weights_are_refused_whether_peft_is_there_or_not(bert):
+    config = {"peft_type": "LORA", "base_model_name_or_path": "somebody/else"}
+    (bert / "adapter_config.json").write_text(json.dumps(config))
+    with pytest.raises(
+        WeightsError,
+        match=r"adapter_config.json: the weights come with adapters that are not merged",
+    ):
+        create(str(bert))
+
+
 def test_code_in_a_repository_is_never_run(bert, tmp_path):
     config = json.loads((bert / "config.json").read_text())
     config |= {

@@ -81,7 +81,14 @@ def recipe(**given):
 
 
 @pytest.mark.parametrize(
-    ("image_train", "text_train"), [("head", "frozen"), ("full", "frozen"), ("head", "full")]
+    ("image_train", "text_train"),
+    [
+        ("head", "frozen"),
+        ("full", "frozen"),
+        ("head", "full"),
+        ({"last": 1}, "frozen"),
+        ({"lora": {"rank": 2}}, "frozen"),
+    ],
 )
 def test_it_learns_whatever_trains(model, pairs, image_train, text_train):
     built = model(image_train, text_train)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from zoo.cli.console import out, overrides_from, print_json, table
+from zoo.cli.modes import counts_by_mode, print_counts_by_mode
 from zoo.cli.options import AsJson, Overrides
 from zoo.errors import UnknownNameError, WeightsError, suggestion
 from zoo.registry import KINDS, Component, catalog, describe
@@ -19,6 +20,9 @@ __all__ = ["show"]
 def show(
     name: Annotated[str, typer.Argument(help="A model, a spec file, or a component.")],
     changes: Overrides = None,
+    modes: Annotated[
+        bool, typer.Option("--modes", help="What trains in every train mode of a model.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show a model's resolved spec, origins and parameter counts, or what a component takes."""
@@ -32,11 +36,13 @@ def show(
         for entry in [] if as_json else data:
             _print_component(name, entry)
         return
-    data_of_model = _of_model(name, overrides_from(changes))
+    data_of_model = _of_model(name, overrides_from(changes), modes)
     if as_json:
         print_json(data_of_model)
-    else:
-        _print_model(data_of_model)
+        return
+    _print_model(data_of_model)
+    if modes:
+        print_counts_by_mode(data_of_model["modes"])
 
 
 def _components(name: str) -> list[Component]:
@@ -88,7 +94,7 @@ def _print_component(name: str, entry: dict[str, Any]) -> None:
     out().print(shown)
 
 
-def _of_model(name: str, overrides: dict[str, Any]) -> dict[str, Any]:
+def _of_model(name: str, overrides: dict[str, Any], modes: bool) -> dict[str, Any]:
     from huggingface_hub import constants
 
     from zoo.assembly import plan
@@ -103,12 +109,13 @@ def _of_model(name: str, overrides: dict[str, Any]) -> dict[str, Any]:
         }
     except WeightsError as error:
         why = str(error)
-    return {
+    data = {
         "spec": spec.model_dump(mode="json"),
         "origins": {path: str(each.component.origin) for path, each in planned.components.items()},
         "parameters": counts,
         "unknown": why,
     }
+    return data | ({"modes": counts_by_mode(planned)} if modes else {})
 
 
 def _print_model(data: dict[str, Any]) -> None:
@@ -139,7 +146,8 @@ def _print_model(data: dict[str, Any]) -> None:
     settings = table("setting", "value")
     settings.add_row("embedding_dim", str(spec["embedding_dim"]))
     for side in ("image", "text"):
-        settings.add_row(f"{side}.train", spec[side]["train"])
+        train = spec[side]["train"]
+        settings.add_row(f"{side}.train", train if isinstance(train, str) else json.dumps(train))
     for path, value in details:
         settings.add_row(path, json.dumps(value))
     console.print(settings)

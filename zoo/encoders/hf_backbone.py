@@ -70,6 +70,12 @@ def read_backbone(config: PretrainedConfig, files: HubFiles | None) -> nn.Module
     if files is None:
         built: nn.Module = model_class(config, **options)
         return built.float()
+    adapters = files.file("adapter_config.json")
+    if adapters.is_file():  # transformers would put them in where peft is installed, and only there
+        raise WeightsError(
+            f"{adapters}: the weights come with adapters that are not merged; merge them with peft's "
+            "merge_and_unload, save that, and use the result; or take the file away to do without them"
+        )
     if files.weights is not None and files.weights.endswith((".bin", ".bin.index.json")):
         options["use_safetensors"] = False
     try:

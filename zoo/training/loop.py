@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
@@ -41,7 +40,7 @@ class Step:
 
 def heads_only(spec: ModelSpec) -> bool:
     """Whether both encoders are frozen, so that training needs their features only."""
-    return "full" not in (spec.image.train, spec.text.train)
+    return all(tower.train in ("head", "frozen") for tower in (spec.image, spec.text))
 
 
 def train(
@@ -84,7 +83,7 @@ def train(
     feed = Feed(model, pairs, recipe, progress)
     steps = recipe.epochs * sampler.steps_per_epoch
     parameters = [*model.get_trainable_parameters(), *model.loss.parameters()]
-    optimizer = torch.optim.AdamW(_groups(parameters, recipe.weight_decay), lr=recipe.learning_rate)
+    optimizer = torch.optim.AdamW(model.parameter_groups(recipe.learning_rate, recipe.weight_decay))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _warmup_then_cosine(recipe, steps))
 
     every = max(recipe.epochs // 20, 1)
@@ -111,15 +110,6 @@ def train(
         if report:
             report(Step(epoch, recipe.epochs, torch.stack(losses).mean().item(), metrics))
     model.eval()
-
-
-def _groups(parameters: Sequence[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
-    """Weight decay for matrices; none for biases, norms and the temperature."""
-    learning = [each for each in parameters if each.requires_grad]
-    return [
-        {"params": [each for each in learning if each.ndim > 1], "weight_decay": weight_decay},
-        {"params": [each for each in learning if each.ndim <= 1], "weight_decay": 0.0},
-    ]
 
 
 def _warmup_then_cosine(recipe: Recipe, steps: int) -> Callable[[int], float]:
