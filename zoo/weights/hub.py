@@ -11,7 +11,7 @@ from typing import Any
 
 from zoo.errors import WeightsError
 
-__all__ = ["HubFiles", "hub_files", "read_json"]
+__all__ = ["HubFiles", "hub_files", "is_small", "read_json"]
 
 _TOKENIZER = re.compile(
     r"tokenizer.*\.(json|model)|vocab\.(txt|json)|merges\.txt|special_tokens_map\.json"
@@ -91,6 +91,11 @@ def hub_files(source: str, revision: str | None = None, *, weights: bool = True)
         ) from error
     except (OSError, WeightsError) as cached:
         return _downloaded(source, revision, weights, cached)
+
+
+def is_small(name: str) -> bool:
+    """Whether a repository's file is of its config or tokenizer, and not weights."""
+    return name == "config.json" or _TOKENIZER.fullmatch(name) is not None
 
 
 def read_json(path: Path) -> dict[str, Any]:
