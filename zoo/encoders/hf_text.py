@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from zoo.arguments import PositiveInt
-from zoo.encoders.hf_backbone import context_limit, read_backbone, read_config
+from zoo.encoders.hf_backbone import DUAL, context_limit, read_backbone, read_config
 from zoo.encoders.pooling import Pooling, default_pooling, pool
 from zoo.encoders.tokenizer import HFTokenizer
 from zoo.errors import ArgumentError
@@ -48,8 +48,8 @@ class HFTextEncoder(nn.Module):
         self.backbone = backbone
         self.pooling = pooling
         config: Any = backbone.config
-        width = _OWN_POOLING[type(backbone).__name__] if pooling is None else "hidden_size"
-        self.out_dim = int(getattr(config, width))
+        own = _OWN_POOLING.get(type(backbone).__name__) if pooling is None else None
+        self.out_dim = int(getattr(config, own or "hidden_size"))
         self.eos_token_id = (
             _first(getattr(config, "eos_token_id", None)) if pooling == "eos" else None
         )
@@ -110,7 +110,8 @@ def create(
     config = read_config(files)
     backbone = read_backbone(config, files if weights is not None else None)
     own: Any = backbone.config
-    if pooling is None and type(backbone).__name__ not in _OWN_POOLING:
+    pools = type(backbone).__name__ in _OWN_POOLING or config.model_type == DUAL
+    if pooling is None and not pools:
         pooling = default_pooling(files, own.model_type)
     if pooling == "eos" and _first(getattr(own, "eos_token_id", None)) is None:
         raise ArgumentError(
