@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.assembly import build
 from zoo.errors import ArgumentError, WeightsError
+from zoo.interchange.temperature import loss_for, set_temperature
 from zoo.weights.hub import HubFiles, hub_files, read_json
 from zoo.weights.read import read_tensors
 
@@ -69,17 +70,12 @@ def from_huggingface(
         "head": "linear" if dual else "identity",
         "train": train,
     }
-    scale = extra["logit_scale"].float().exp().item()
     model = build(
         {
             "embedding_dim": len(extra[_HEADS["image"]]) if dual else _width(config),
             "image": tower,
             "text": tower,
-            "loss": {
-                "name": "info-nce",
-                # A little more than the scale, which float32 may round up.
-                "args": {"temperature": 1 / scale, "max_scale": max(100.0, scale * 1.001)},
-            },
+            "loss": loss_for(extra["logit_scale"]),
         },
         device=device,
     )
@@ -87,11 +83,7 @@ def from_huggingface(
         for side, name in _HEADS.items():
             head: Any = getattr(model, f"{side}_encoder").head
             _copy(head.proj.weight, extra[name], f"{source}: {name}")
-    loss: Any = model.loss
-    _copy(loss.logit_scale, extra["logit_scale"].reshape(()), f"{source}: logit_scale")
-    model.provenance["loss"]["checkpoint"] = {
-        name: extra[name].float().item() for name in ("logit_scale", "logit_bias") if name in extra
-    }
+    set_temperature(model, extra)
     return model
 
 
