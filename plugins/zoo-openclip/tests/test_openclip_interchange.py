@@ -57,6 +57,20 @@ def test_the_same_embeddings(layout, tmp_path):
     assert again.provenance == model.provenance
 
 
+@pytest.mark.usefixtures("tokenizers_in_hub")
+def test_a_tokenizer_of_a_repository_is_saved(tmp_path, cache):
+    tower = {"encoder": "openclip/small-ViT-B-16-SigLIP", "weights": "none", "head": "linear"}
+    model = zoo.build({"embedding_dim": 8, "image": tower, "text": tower}, towers=["text"])
+    folder = zoo.save(model, tmp_path / "model", self_contained=True)
+    repository = cache / "models--timm--ViT-B-16-SigLIP"
+    repository.rename(tmp_path / "away")
+    try:
+        again = zoo.load(folder)
+    finally:
+        (tmp_path / "away").rename(repository)
+    assert torch.equal(again.embed_texts(TEXTS), model.embed_texts(TEXTS))
+
+
 def test_what_does_not_fit(tmp_path):
     path = tmp_path / "x.pt"
     with pytest.raises(WeightsError, match=r"x.pt: there is no such checkpoint"):
