@@ -56,6 +56,18 @@ def clip_repository(hub: Path) -> Path:
         "vision_config": vision,
     }
     (folder / "config.json").write_text(json.dumps(config, indent=2))
+    processor = {
+        "crop_size": 224,
+        "do_center_crop": True,
+        "do_normalize": True,
+        "do_resize": True,
+        "feature_extractor_type": "CLIPFeatureExtractor",
+        "image_mean": [0.48145466, 0.4578275, 0.40821073],
+        "image_std": [0.26862954, 0.26130258, 0.27577711],
+        "resample": 3,
+        "size": 224,
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor, indent=2))
     write_clip_tokenizer(folder)
     return folder
 

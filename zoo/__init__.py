@@ -11,6 +11,13 @@ if TYPE_CHECKING:
     from zoo.encoders.preprocess import Preprocess
     from zoo.errors import ZooError
     from zoo.folder import load, save
+    from zoo.interchange import (
+        from_huggingface,
+        from_pretrained,
+        push_to_hub,
+        to_huggingface,
+        to_sentence_transformers,
+    )
     from zoo.registry import HookedComponent, available, hookimpl, register
     from zoo.spec import ModelSpec, Ref, TowerSpec
 
@@ -27,10 +34,15 @@ __all__ = [
     "available",
     "build",
     "create_clip_model",
+    "from_huggingface",
+    "from_pretrained",
     "hookimpl",
     "load",
+    "push_to_hub",
     "register",
     "save",
+    "to_huggingface",
+    "to_sentence_transformers",
 ]
 
 _HOMES = {
@@ -46,10 +58,15 @@ _HOMES = {
     "available": "zoo.registry",
     "build": "zoo.assembly",
     "create_clip_model": "zoo.assembly",
+    "from_huggingface": "zoo.interchange",
+    "from_pretrained": "zoo.interchange",
     "hookimpl": "zoo.registry.hookspecs",
     "load": "zoo.folder",
+    "push_to_hub": "zoo.interchange",
     "register": "zoo.registry",
     "save": "zoo.folder",
+    "to_huggingface": "zoo.interchange",
+    "to_sentence_transformers": "zoo.interchange",
 }
 
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from zoo.errors import ArgumentError, PluginError, SpecError, UnknownNameError, ZooError, suggestion
@@ -30,8 +31,8 @@ SIDES: tuple[Side, ...] = ("image", "text")
 Source = str | PathLike[str] | Mapping[str, Any] | ModelSpec
 
 _RESERVED = {
-    "image_encoders": frozenset({"weights"}),
-    "text_encoders": frozenset({"weights"}),
+    "image_encoders": frozenset({"weights", "saved_files"}),
+    "text_encoders": frozenset({"weights", "saved_files"}),
     "projection_heads": frozenset({"in_dim", "out_dim"}),
     "losses": frozenset[str](),
 }
@@ -129,8 +130,14 @@ class Plan:
     """By path in the spec: `image.encoder`, `image.head`, …, `loss`."""
     layered: Layered
 
-    def build(self, device: str | torch.device = "cpu") -> CLIP:
-        """Bind all arguments, then load weights and assemble; see `zoo.build`."""
+    def build(
+        self, device: str | torch.device = "cpu", *, saved_files: Mapping[str, Path] | None = None
+    ) -> CLIP:
+        """Bind all arguments, then load weights and assemble; see `zoo.build`.
+
+        Args:
+            saved_files: by path, the folder of an encoder's small files in a saved model.
+        """
         calls = self._calls()
         _check_device(device)
 
@@ -141,7 +148,9 @@ class Plan:
 
         made: dict[str, Any] = {}
         for side in self.sides:
-            encoder = self._make(f"{side}.encoder", calls)
+            encoder = self._make(
+                f"{side}.encoder", calls, **self._files_for(f"{side}.encoder", calls, saved_files)
+            )
             component = self.components[f"{side}.encoder"].root
             check_encoder(
                 side, encoder, f"{side}.encoder: {component.name!r} of {component.origin}"
@@ -224,6 +233,14 @@ class Plan:
             args["weights"] = None if tag == "none" else tag
             self._check_tag(path.partition(".")[0], factory, args["weights"])
         return _Call(factory, args)
+
+    def _files_for(
+        self, path: str, calls: Mapping[str, _Call], saved: Mapping[str, Path] | None
+    ) -> dict[str, Path]:
+        """The argument with an encoder's small files, if a saved model has some and it takes them."""
+        if not saved or path not in saved or "saved_files" not in arguments_of(calls[path].factory):
+            return {}
+        return {"saved_files": saved[path]}
 
     def _check_tag(self, side: str, factory: Callable[..., Any], tag: str | None) -> None:
         """Refuse a tag that the encoder does not have, where its module has `weights_tags`."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from jaxtyping import Float, Int
     from torch import Tensor, nn
@@ -22,6 +23,7 @@ __all__ = [
     "ImageEncoder",
     "Loss",
     "LossFactory",
+    "OptionalEncoder",
     "OptionalHead",
     "OptionalImageEncoder",
     "OptionalLoss",
@@ -95,6 +97,18 @@ class OptionalImageEncoder(OptionalModule, Protocol):
         self, images: Float[Tensor, "batch 3 height width"]
     ) -> Float[Tensor, "batch places channels"]:
         """Features before pooling, for heads that take them: a vector a place, row by row."""
+        ...
+
+
+class OptionalEncoder(OptionalModule, Protocol):
+    """What an encoder of either side may have besides."""
+
+    def save_files(self, folder: Path) -> None:
+        """Write the small files that its factory needs to make it again, such as a tokenizer's.
+
+        At loading the factory gets them as the argument `saved_files: Path | None = None`, if it
+        takes that.
+        """
         ...
 
 

@@ -1,6 +1,7 @@
 """The reference text encoder: the text half of OpenAI's CLIP ViT-B/32."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +35,12 @@ _CONFIG: dict[str, Any] = {
 }
 
 
-def create(*, weights: str | None = "openai") -> HFTextEncoder:
+def create(*, weights: str | None = "openai", saved_files: Path | None = None) -> HFTextEncoder:
     """CLIP ViT-B/32's text transformer and projection: 63,428,096 parameters, 512 features.
 
     Args:
         weights: `openai`, or None for random ones (which needs no file at all).
+        saved_files: config and tokenizer of a saved model.
 
     Raises:
         WeightsError: the weights are neither cached nor to be had, or damaged.
@@ -47,16 +49,18 @@ def create(*, weights: str | None = "openai") -> HFTextEncoder:
     """
     if weights is not None:
         check_tag(weights, weights_tags(), "the text encoder 'clip-vit-b32'")
-        encoder = hf_text.create(REPOSITORY, revision=REVISION)
+        encoder = hf_text.create(REPOSITORY, revision=REVISION, saved_files=saved_files)
         encoder.resolved_args = {}
         if encoder.weights_source is not None:
             encoder.weights_source = replace(encoder.weights_source, tag=weights)
         return encoder
     backbone = CLIPTextModelWithProjection(CLIPTextConfig(**_CONFIG))
     tokenizer = HFTokenizer(
-        _tokenizer_folder,
+        _tokenizer_folder if saved_files is None else partial(Path, saved_files),
         _CONFIG["max_position_embeddings"],
     )
+    if saved_files is not None:
+        tokenizer.keep()
     return HFTextEncoder(backbone, None, tokenizer, None)
 
 

@@ -15,7 +15,10 @@ from transformers.utils import logging
 from zoo.errors import WeightsError
 from zoo.weights.hub import HubFiles, read_json
 
-__all__ = ["context_limit", "read_backbone", "read_config"]
+__all__ = ["DUAL", "context_limit", "from_files", "read_backbone", "read_config"]
+
+DUAL = "vision-text-dual-encoder"
+"""The model type of two encoders of any kind with a linear map over the pooled output of each."""
 
 _UNBOUNDED = 100_000
 """Tokenizers without a limit of their own report a number far above this."""
@@ -59,6 +62,12 @@ def read_backbone(config: PretrainedConfig, files: HubFiles | None) -> nn.Module
         "umt5": "UMT5EncoderModel",
     }.get(family)
     model_class: Any = getattr(transformers, name) if name else AutoModel
+    if config.model_type == DUAL:
+        if files is None:
+            return from_files(MODEL_MAPPING[type(config.text_config)], config.text_config, None)
+        whole: Any = from_files(transformers.VisionTextDualEncoderModel, config, files)
+        half: nn.Module = whole.text_model
+        return half
     if hasattr(config, "text_config") and name is not None:
         config = config.text_config
     options = {}
@@ -67,6 +76,17 @@ def read_backbone(config: PretrainedConfig, files: HubFiles | None) -> nn.Module
         # A pooler that nothing reads would be random weights in most checkpoints.
         if "add_pooling_layer" in signature(model_class.__init__).parameters:
             options["add_pooling_layer"] = False
+    return from_files(model_class, config, files, **options)
+
+
+def from_files(
+    model_class: Any, config: PretrainedConfig, files: HubFiles | None, **options: Any
+) -> nn.Module:
+    """A model of transformers with its weights, or random when `files` is None.
+
+    Raises:
+        WeightsError: the weights are damaged, or not all of the model's.
+    """
     if files is None:
         built: nn.Module = model_class(config, **options)
         return built.float()

@@ -1,13 +1,14 @@
 """Text encoders from HuggingFace: any repository or folder, with pooling chosen right."""
 
 from functools import partial
+from pathlib import Path
 from typing import Any, get_args
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from zoo.arguments import PositiveInt
-from zoo.encoders.hf_backbone import context_limit, read_backbone, read_config
+from zoo.encoders.hf_backbone import DUAL, context_limit, read_backbone, read_config
 from zoo.encoders.pooling import Pooling, default_pooling, pool
 from zoo.encoders.tokenizer import HFTokenizer
 from zoo.errors import ArgumentError
@@ -47,8 +48,8 @@ class HFTextEncoder(nn.Module):
         self.backbone = backbone
         self.pooling = pooling
         config: Any = backbone.config
-        width = _OWN_POOLING[type(backbone).__name__] if pooling is None else "hidden_size"
-        self.out_dim = int(getattr(config, width))
+        own = _OWN_POOLING.get(type(backbone).__name__) if pooling is None else None
+        self.out_dim = int(getattr(config, own or "hidden_size"))
         self.eos_token_id = (
             _first(getattr(config, "eos_token_id", None)) if pooling == "eos" else None
         )
@@ -68,6 +69,10 @@ class HFTextEncoder(nn.Module):
             out.last_hidden_state, input_ids, attention_mask, self.pooling, self.eos_token_id
         )
 
+    def save_files(self, folder: Path) -> None:
+        """Write config and tokenizer, from which the factory makes the encoder again."""
+        self.tokenizer.write(folder)
+
 
 def create(
     repository: str,
@@ -76,6 +81,7 @@ def create(
     revision: str | None = None,
     pooling: Pooling | None = None,
     context_length: PositiveInt | None = None,
+    saved_files: Path | None = None,
 ) -> HFTextEncoder:
     """Any text encoder that transformers builds, from a hub repository or a local folder.
 
@@ -86,6 +92,7 @@ def create(
             repository's own: CLIP and SigLIP pool themselves, sentence-transformers folders say
             which, causal models take the last token, others the mean.
         context_length: longest text in tokens; the model's own when not given.
+        saved_files: config and tokenizer of a saved model.
 
     Raises:
         ArgumentError: the pooling or context length does not fit the model.
@@ -96,11 +103,15 @@ def create(
             f"the text encoder 'hf/{repository}' has the weights 'default' or none, not {weights!r}; "
             "choose another commit or branch with the argument revision"
         )
-    files = hub_files(repository, revision, weights=weights is not None)
+    if saved_files is not None and weights is None:
+        files = hub_files(str(saved_files), weights=False)
+    else:
+        files = hub_files(repository, revision, weights=weights is not None)
     config = read_config(files)
     backbone = read_backbone(config, files if weights is not None else None)
     own: Any = backbone.config
-    if pooling is None and type(backbone).__name__ not in _OWN_POOLING:
+    pools = type(backbone).__name__ in _OWN_POOLING or config.model_type == DUAL
+    if pooling is None and not pools:
         pooling = default_pooling(files, own.model_type)
     if pooling == "eos" and _first(getattr(own, "eos_token_id", None)) is None:
         raise ArgumentError(
@@ -116,10 +127,12 @@ def create(
     if weights is not None and files.weights is not None:
         source = WeightsSource("default", repository, files.weights, files.revision, files.sha256)
     tokenizer = HFTokenizer(
-        partial(getattr, files, "folder"),
+        partial(getattr, files, "folder") if saved_files is None else partial(Path, saved_files),
         context_length or limit,
         fixed_length=type(backbone).__name__.startswith("Siglip"),
     )
+    if saved_files is not None:
+        tokenizer.keep()
     decided = {"revision": files.revision} if files.revision else {}
     return HFTextEncoder(backbone, pooling, tokenizer, source, decided)
 

@@ -9,6 +9,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from zoo.errors import DataError, WeightsError
+from zoo.weights.hub import is_small, read_json
 
 __all__ = ["HFTokenizer"]
 
@@ -28,6 +29,7 @@ class HFTokenizer:
         self._folder = folder
         self._fixed_length = fixed_length
         self._loaded: Any = None
+        self._kept: dict[str, bytes] | None = None
         self.context_length = context_length
 
     def __call__(self, texts: list[str]) -> dict[str, Int[Tensor, "batch length"]]:
@@ -76,6 +78,7 @@ class HFTokenizer:
             from transformers import AutoTokenizer
 
             folder = self._folder()
+            _check_names(folder)
             try:
                 self._loaded = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             except Exception as error:  # of many kinds, for files that are damaged in many ways
@@ -83,3 +86,37 @@ class HFTokenizer:
             if self._loaded.pad_token is None:  # the mask keeps it from being read
                 self._loaded.pad_token = self._loaded.eos_token or self._loaded.unk_token
         return self._loaded
+
+    def keep(self) -> None:
+        """Read everything now: the folder may hold another model's files by and by."""
+        self._kept = self._small_files()
+        _ = self.tokenizer
+
+    def write(self, folder: Path) -> None:
+        """Copy the files that the tokenizer, and the config beside it, were read from.
+
+        Raises:
+            WeightsError: they are neither here nor to be had.
+        """
+        kept = self._small_files() if self._kept is None else self._kept
+        for name, content in kept.items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_bytes(content)
+
+    def _small_files(self) -> dict[str, bytes]:
+        home = self._folder()
+        files = {path.relative_to(home).as_posix(): path for path in sorted(home.rglob("*"))}
+        return {
+            name: path.read_bytes()
+            for name, path in files.items()
+            if is_small(name) and path.is_file()
+        }
+
+
+def _check_names(folder: Path) -> None:
+    """Refuse a config by which transformers would read a tokenizer from outside its folder."""
+    path = folder / "tokenizer_config.json"
+    named = read_json(path).get("fast_tokenizer_files", ()) if path.is_file() else ()
+    for name in named if isinstance(named, (list, tuple)) else [named]:
+        if name != Path(str(name)).name:
+            raise WeightsError(f"{path}: names the file {name!r}, which is not beside it")

@@ -11,12 +11,12 @@ from typing import Any
 
 from zoo.errors import WeightsError
 
-__all__ = ["HubFiles", "hub_files", "read_json"]
+__all__ = ["HubFiles", "hub_files", "is_small", "read_json"]
 
 _TOKENIZER = re.compile(
     r"tokenizer.*\.(json|model)|vocab\.(txt|json)|merges\.txt|special_tokens_map\.json"
     r"|added_tokens\.json|.*\.spm|spiece\.model|sentencepiece.*\.model|sentence_bert_config\.json"
-    r"|modules\.json|1_Pooling/config\.json"
+    r"|modules\.json|1_Pooling/config\.json|(pre)?processor_config\.json"
 )
 _VOCABULARY = re.compile(r"tokenizer\.json|vocab\.(txt|json)|.*\.(model|spm)")
 _WEIGHTS = (
@@ -67,30 +67,41 @@ class HubFiles:
             return None
 
 
-def hub_files(source: str, revision: str | None = None, *, weights: bool = True) -> HubFiles:
+def hub_files(
+    source: str, revision: str | None = None, *, weights: bool = True, tokenizer: bool = True
+) -> HubFiles:
     """The files of `source`, a local folder or a repository `owner/name`.
 
     Looks in the cache first and goes to the network only for what is not there.
+
+    Args:
+        weights: whether they are needed.
+        tokenizer: whether it is needed.
 
     Raises:
         WeightsError: a file is missing; the message says which, from where, and how to bring it.
     """
     if Path(source).expanduser().is_dir():
         folder = Path(source).expanduser()
-        return _checked(folder, source, None, weights)
+        return _checked(folder, source, None, weights, tokenizer)
 
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
 
     try:
         folder = Path(snapshot_download(source, revision=revision, local_files_only=True))
-        return _checked(folder, source, folder.name, weights)
+        return _checked(folder, source, folder.name, weights, tokenizer)
     except HFValidationError as error:
         raise WeightsError(
             f"{source!r} is neither a folder here nor a repository name 'owner/name'"
         ) from error
     except (OSError, WeightsError) as cached:
-        return _downloaded(source, revision, weights, cached)
+        return _downloaded(source, revision, weights, tokenizer, cached)
+
+
+def is_small(name: str) -> bool:
+    """Whether a repository's file is of its config or tokenizer, and not weights."""
+    return name == "config.json" or _TOKENIZER.fullmatch(name) is not None
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -108,7 +119,9 @@ def read_json(path: Path) -> dict[str, Any]:
     return data
 
 
-def _downloaded(source: str, revision: str | None, weights: bool, cached: Exception) -> HubFiles:
+def _downloaded(
+    source: str, revision: str | None, weights: bool, tokenizer: bool, cached: Exception
+) -> HubFiles:
     from huggingface_hub import HfApi, constants, snapshot_download
 
     try:
@@ -128,15 +141,17 @@ def _downloaded(source: str, revision: str | None, weights: bool, cached: Except
             f"hub cannot be asked: {_short(error)}. With network, bring it by: "
             f"hf download {source}{at}{random}"
         ) from error
-    return _checked(folder, source, listed.sha, weights)
+    return _checked(folder, source, listed.sha, weights, tokenizer)
 
 
-def _checked(folder: Path, source: str, revision: str | None, weights: bool) -> HubFiles:
+def _checked(
+    folder: Path, source: str, revision: str | None, weights: bool, tokenizer: bool
+) -> HubFiles:
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
     if "config.json" not in names:
         raise WeightsError(f"config.json of {source!r} is missing in {folder}")
     chosen = next((name for name in _WEIGHTS if name in names), None)
-    if not any(_VOCABULARY.fullmatch(name) for name in names):
+    if tokenizer and not any(_VOCABULARY.fullmatch(name) for name in names):
         raise WeightsError(f"the tokenizer of {source!r} is missing in {folder}")
     if weights and chosen is None:
         raise WeightsError(

@@ -1,5 +1,6 @@
 """open_clip's text towers: its own transformers, causal or not, and those of transformers."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -64,15 +65,24 @@ class OpenCLIPTextEncoder(nn.Module):
         features: Tensor = self.tower(ids)
         return features
 
+    def save_files(self, folder: Path) -> None:
+        """Write the tokenizer, where open_clip does not bring it along."""
+        self.tokenizer.write(folder)
+
 
 def create(
-    config: str, *, weights: str | None = "default", quick_gelu: bool | None = None
+    config: str,
+    *,
+    weights: str | None = "default",
+    quick_gelu: bool | None = None,
+    saved_files: Path | None = None,
 ) -> OpenCLIPTextEncoder:
     """The text tower of any config of `open_clip.list_models()`, projection and tokenizer included.
 
     Args:
         weights: a pretrained tag of the config (open_clip has no default), or None for random ones.
         quick_gelu: the activation, for random weights; a tag's weights have their own.
+        saved_files: the tokenizer of a saved model.
 
     Raises:
         UnknownNameError: open_clip has no such config, or it no such tag.
@@ -88,7 +98,7 @@ def create(
     else:
         tower, source = pretrained_tower(config, weights, "text", quick)
     settings = config_of(config)
-    tokenizer = OpenCLIPTokenizer(config, settings["text_cfg"], tower)
+    tokenizer = OpenCLIPTokenizer(config, settings["text_cfg"], tower, saved_files)
     width = int(settings["embed_dim"])
     return OpenCLIPTextEncoder(tower, width, tokenizer, source, {"quick_gelu": quick})
 

@@ -1,5 +1,6 @@
 """open_clip's tokenizers, with a mask, and no longer than the tower needs."""
 
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -20,6 +21,7 @@ class OpenCLIPTokenizer:
         config: its name.
         settings: its `text_cfg`.
         tower: the text tower, which tells how it treats padding.
+        saved_files: the tokenizer of a saved model, which is read at once.
 
     Attributes:
         context_length: longest row of ids, special tokens included.
@@ -30,11 +32,15 @@ class OpenCLIPTokenizer:
 
     reads: Literal["to the end token", "all but padding", "padding too"]
 
-    def __init__(self, config: str, settings: dict[str, Any], tower: Any) -> None:
+    def __init__(
+        self, config: str, settings: dict[str, Any], tower: Any, saved_files: Path | None = None
+    ) -> None:
         self.config = config
         self._settings = settings
         self._loaded: Any = None
         self.context_length = int(settings.get("context_length", DEFAULT_CONTEXT_LENGTH))
+        if saved_files is not None:
+            self._loaded = self._load(str(saved_files))
         if not isinstance(tower, TextTransformer):
             self.reads = "all but padding"
             self.pad_id = int(tower.config.pad_token_id)
@@ -76,9 +82,18 @@ class OpenCLIPTokenizer:
             self._loaded = self._load()
         return self._loaded
 
-    def _load(self) -> Any:
+    def write(self, folder: Path) -> None:
+        """Write the tokenizer's files, where open_clip does not bring them along.
+
+        Raises:
+            WeightsError: they are missing.
+        """
+        if self._settings.get("hf_tokenizer_name"):
+            self.tokenizer.tokenizer.save_pretrained(folder)
+
+    def _load(self, folder: str | None = None) -> Any:
         options = self._settings.get("tokenizer_kwargs") or {}
-        repository = self._settings.get("hf_tokenizer_name")
+        repository = folder or self._settings.get("hf_tokenizer_name")
         if not repository:
             return SimpleTokenizer(context_length=self.context_length, **options)
         try:

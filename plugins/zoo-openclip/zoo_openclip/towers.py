@@ -24,7 +24,7 @@ from zoo.weights.source import WeightsSource
 from zoo_openclip.checkpoint import find_checkpoint
 from zoo_openclip.configs import config_of
 
-__all__ = ["Part", "build_tower", "pretrained_tower"]
+__all__ = ["Part", "build_tower", "fill_tower", "pretrained_tower", "read_checkpoint"]
 
 Part = Literal["visual", "text"]
 """The towers, by the names they have in open_clip's models and checkpoints."""
@@ -79,7 +79,18 @@ def pretrained_tower(
     path, source = find_checkpoint(name, tag)
     tower = build_tower(name, part, quick_gelu)
     where = f"{path}, the {part} tower of open_clip's {name} with {tag!r}"
-    state = _read(path)
+    fill_tower(tower, read_checkpoint(path), name, part, where)
+    return tower, source
+
+
+def fill_tower(
+    tower: nn.Module, state: dict[str, Tensor], name: str, part: Part, where: str
+) -> None:
+    """Load a tower of a config from a checkpoint of both.
+
+    Raises:
+        WeightsError: it does not fit; the message starts with `where`.
+    """
     try:
         fitting = _of_tower(state, name, part, tower)
     except (AssertionError, LookupError, RuntimeError, ValueError) as error:
@@ -87,7 +98,6 @@ def pretrained_tower(
             f"{where}: the weights do not fit the model: {_first_line(error)}"
         ) from error
     load_strictly(tower, fitting, where)
-    return tower, source
 
 
 def _of_tower(
@@ -106,7 +116,12 @@ def _of_tower(
     return {key.removeprefix(f"{part}."): tensor for key, tensor in mine.items()}
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def read_checkpoint(path: Path) -> dict[str, Tensor]:
+    """The tensors of a checkpoint in any layout that open_clip reads, without running its pickle.
+
+    Raises:
+        WeightsError: it is damaged, or holds more than tensors.
+    """
     try:
         state: Any = load_state_dict(str(path), weights_only=True)
         faulty = [key for key, value in state.items() if not isinstance(value, Tensor)]

@@ -84,6 +84,21 @@ def test_saving_keeps_the_frozen_parts_by_origin(tmp_path):
     assert torch.equal(zoo.load(folder).embed_texts(texts), model.embed_texts(texts))
 
 
+@pytest.mark.long
+def test_a_self_contained_folder_needs_no_weights_package(tmp_path, monkeypatch):
+    def gone(*_args):
+        raise WeightsError("not installed")
+
+    model = zoo.build("starter-clip").eval()
+    folder = zoo.save(model, tmp_path / "model", self_contained=True)
+    monkeypatch.setattr(image, "packaged_weights", gone)
+    monkeypatch.setattr(text, "packaged_weights", gone)
+    again = zoo.load(folder).eval()
+    texts, pictures = ["a cat", "Straße 🐶"], torch.rand(1, 3, 224, 224)
+    assert torch.equal(again.embed_texts(texts), model.embed_texts(texts))
+    assert torch.equal(again.encode_image(pictures), model.encode_image(pictures))
+
+
 @pytest.mark.parametrize("module", [image, text])
 def test_weights_that_are_not_the_pinned_ones(module, monkeypatch):
     monkeypatch.setattr(module, "SHA256", "0" * 64)

@@ -44,7 +44,11 @@ def test_round_trip(tmp_path, images):
     assert again.spec == model.spec
     assert again.provenance == model.provenance
     assert again.text_encoder is None
-    assert sorted(path.name for path in folder.iterdir()) == ["model.safetensors", "zoo.json"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "README.md",
+        "model.safetensors",
+        "zoo.json",
+    ]
     assert [path.name for path in folder.parent.iterdir()] == ["model"]
 
 
@@ -115,7 +119,7 @@ def test_a_failure_while_saving_leaves_nothing(tmp_path, monkeypatch):
     model = small()
     folder = zoo.save(model, tmp_path / "old")
     before = sha256_of(folder / "zoo.json")
-    monkeypatch.setattr("zoo.folder._sync", full)
+    monkeypatch.setattr("zoo.folder.swap.sync", full)
     for target in ("old", "new"):
         with pytest.raises(OSError, match="No space left"):
             zoo.save(model, tmp_path / target, overwrite=True)
@@ -124,6 +128,7 @@ def test_a_failure_while_saving_leaves_nothing(tmp_path, monkeypatch):
 
 
 def test_a_failed_swap_brings_the_former_model_back(tmp_path, monkeypatch):
+    monkeypatch.setattr("zoo.folder.swap._exchange", lambda one, other: False)
     folder = zoo.save(small(), tmp_path / "model")
     before = sha256_of(folder / "model.safetensors")
     rename = Path.rename
@@ -229,14 +234,14 @@ def test_tensors_that_do_not_fit(tmp_path, change, said):
 def test_manifests_of_other_kinds(tmp_path):
     folder = zoo.save(small(), tmp_path / "model")
     edit(folder, format_version=99)
-    with pytest.raises(FolderError, match=r"of format 99, and this zoo reads up to 1; upgrade"):
+    with pytest.raises(FolderError, match=r"of format 99, and this zoo reads up to 2; upgrade"):
         zoo.load(folder)
     edit(folder, format_version=-3)
     with pytest.raises(
         FolderError, match="format_version: Input should be greater than or equal to 1"
     ):
         zoo.load(folder)
-    edit(folder, format_version=1, parts={"image.head": 5})
+    edit(folder, format_version=2, parts={"image.head": 5})
     with pytest.raises(FolderError, match=r"parts.image.head: "):
         zoo.load(folder)
     (folder / "zoo.json").write_text('{"format_version": 1}')
