@@ -133,8 +133,9 @@ def load(folder: str | PathLike[str], *, device: str | torch.device = "cpu") -> 
         WeightsError: weights are damaged, or a frozen part's are not the ones it was saved with.
     """
     folder = Path(folder)
+    _check_inside(folder, MANIFEST)
     manifest = _manifest(folder)
-    tensors_file = folder / TENSORS
+    tensors_file = _check_inside(folder, TENSORS)
     if not tensors_file.is_file():
         raise FolderError(f"{folder}: {TENSORS} is missing, so this is not a whole model")
     found = sha256_of(tensors_file)
@@ -201,13 +202,25 @@ def _how_to_bring(manifest: _Manifest, error: UnknownNameError) -> str:
     return ""
 
 
+def _check_inside(folder: Path, name: str) -> Path:
+    """A file of the folder, which a symlink does not lead out of."""
+    file = folder / name
+    try:
+        real = file.resolve()
+    except (OSError, RuntimeError) as error:  # links that go round
+        raise FolderError(f"{file}: cannot be followed: {error}") from error
+    if not real.is_relative_to(folder.resolve()):
+        raise FolderError(f"{file}: is a link out of the folder, to {real}; nothing was read")
+    return file
+
+
 def _manifest(folder: Path) -> _Manifest:
     path = folder / MANIFEST
     if not path.is_file():
         raise FolderError(f"{folder}: no saved model here ({MANIFEST} is missing)")
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise FolderError(f"{path}: not a manifest that zoo wrote: {error}") from error
     found = data.get("format_version") if isinstance(data, dict) else None
     if isinstance(found, int) and found > FORMAT_VERSION:
