@@ -90,7 +90,7 @@ def test_an_argument_that_names_code_is_refused(folder, key):
 )
 def test_names_that_lead_elsewhere(folder, name):
     edit(folder, lambda manifest: manifest["spec"]["image"]["encoder"].update(name=name, args={}))
-    with pytest.raises(UnknownNameError, match=r"evil|has no architecture"):
+    with pytest.raises((UnknownNameError, WeightsError), match=r"evil|has no architecture"):
         zoo.load(folder)
 
 
@@ -198,3 +198,9 @@ def test_a_folder_that_is_none(tmp_path):
     (tmp_path / "it" / "zoo.json").mkdir(parents=True)
     with pytest.raises(FolderError, match="no saved model"):
         zoo.load(tmp_path / "it")
+
+
+@pytest.mark.parametrize("name", ["a" * 5000, "~nobody-of-this-name/model", "../../etc/passwd"])
+def test_repositories_that_cannot_be(name):
+    with pytest.raises(WeightsError, match=r"neither a folder here nor a repo|cannot be"):
+        zoo.build("resnet50-clip", towers=("text",), overrides={"text.encoder": f"hf/{name}"})
