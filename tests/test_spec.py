@@ -283,3 +283,14 @@ def test_every_built_in_model_is_valid():
         planned = plan(name, pretrained=False)
         planned.check()
         assert Path(planned.spec.name).suffix == ""
+
+
+def test_a_name_too_long_for_any_file():
+    with pytest.raises(UnknownNameError, match="unknown model 'aaa"):
+        plan("a" * 5000)
+
+
+@pytest.mark.parametrize("name", ["timm/*", "clip-zoo/timm/*"])
+def test_a_family_is_no_encoder(name):
+    with pytest.raises(UnknownNameError, match=r"image.encoder .*: .*timm/(\*' is a family|NAME)"):
+        plan("resnet50-clip", overrides={"image.encoder": name}).check()

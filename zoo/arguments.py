@@ -4,8 +4,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-__all__ = ["PositiveFloat", "PositiveInt", "Probability"]
+__all__ = ["MOST", "PositiveFloat", "PositiveInt", "Probability"]
 
-PositiveInt = Annotated[int, Field(gt=0)]
+MOST = 16_384
+"""The largest width or side: more is a slip, or a small file's claim to all of the memory."""
+
+PositiveInt = Annotated[int, Field(gt=0, le=MOST)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Probability = Annotated[float, Field(ge=0, lt=1)]

@@ -354,7 +354,13 @@ def _sides(towers: Iterable[str]) -> tuple[Side, ...]:
 
 def _resolve(names: Catalog, kind: Kind, ref: Ref, path: str, layered: Layered) -> Resolved:
     try:
-        return resolve(names, kind, ref.name, ref.args)
+        found = resolve(names, kind, ref.name, ref.args)
+        if found.root.is_family and found.rest is None:
+            family = found.root.name
+            raise UnknownNameError(
+                f"{family!r} is a family of {describe(kind)}s; name one, as in {family[:-1]}NAME"
+            )
     except ZooError as error:
         error.args = (f"{path} ({layered.source_of(path)}): {error}",)
         raise
+    return found

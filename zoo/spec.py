@@ -19,6 +19,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, ErrorDetails
 
+from zoo.arguments import MOST
 from zoo.errors import SpecError, suggestion
 from zoo.spec_layers import Layered
 
@@ -145,7 +146,9 @@ class ModelSpec(_Data):
 
     name: str | None = None
     summary: str = ""
-    embedding_dim: int = Field(512, gt=0, description="Dimension of the shared embedding space.")
+    embedding_dim: int = Field(
+        512, gt=0, le=MOST, description="Dimension of the shared embedding space."
+    )
     image: TowerSpec
     text: TowerSpec
     loss: Ref = Ref(name="info-nce")

@@ -85,11 +85,18 @@ def layers_of(
 def _model_name(source: object) -> str:
     if not isinstance(source, str):
         raise SpecError(f"a model is a name, a spec, a dict or a file, not {source!r}")
-    if Path(source, "zoo.json").is_file():
+    if _is_file(Path(source, "zoo.json")):
         raise SpecError(f"{source}: this is a saved model; open it with zoo.load({source!r})")
-    if Path(source).is_file():
+    if _is_file(Path(source)):
         raise SpecError(f"{source}: a spec file ends in .toml or .json")
     return source
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # such as of a name too long for any file
+        return False
 
 
 def is_spec_file(source: object) -> bool:

@@ -1,19 +1,19 @@
 """The text half of a HuggingFace model, from files that are already here."""
 
-import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from inspect import signature
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 from transformers import MODEL_MAPPING, AutoConfig, AutoModel, PretrainedConfig
 from transformers.utils import logging
 
 from zoo.errors import WeightsError
+from zoo.weights.claims import check_archive, check_numbers, reason_of
 from zoo.weights.hub import HubFiles, read_json
+from zoo.weights.read import read_tensors
 
 __all__ = ["DUAL", "context_limit", "from_files", "read_backbone", "read_config"]
 
@@ -23,21 +23,11 @@ DUAL = "vision-text-dual-encoder"
 _UNBOUNDED = 100_000
 """Tokenizers without a limit of their own report a number far above this."""
 
-_UNREADABLE = (
-    OSError,
-    RuntimeError,
-    ValueError,
-    KeyError,
-    EOFError,
-    pickle.UnpicklingError,
-    SafetensorError,
-)
-
 
 def read_config(files: HubFiles) -> PretrainedConfig:
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(files.folder, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # whatever a damaged or hostile config leads to
         raise WeightsError(
             f"{files.file('config.json')}: not a model that transformers knows: {error}"
         ) from error
@@ -98,6 +88,9 @@ def from_files(
         )
     if files.weights is not None and files.weights.endswith((".bin", ".bin.index.json")):
         options["use_safetensors"] = False
+        for path in files.folder.glob("pytorch_model*.bin"):
+            if check_archive(path):  # then transformers maps it into memory too
+                read_tensors(path)
     try:
         with _quiet():
             model, report = model_class.from_pretrained(
@@ -109,10 +102,9 @@ def from_files(
                 weights_only=True,
                 **options,
             )
-    except _UNREADABLE as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    except Exception as error:  # whatever damaged bytes lead the parsers to
         raise WeightsError(
-            f"{files.file(files.weights or '')}: cannot be loaded: {first}"
+            f"{files.file(files.weights or '')}: cannot be loaded: {reason_of(error)}"
         ) from error
     faults = [*report["missing_keys"], *(each[0] for each in report["mismatched_keys"])]
     if faults:
@@ -120,6 +112,7 @@ def from_files(
             f"{files.file(files.weights or '')}: the weights do not fit the model: "
             f"{len(faults)} tensors are missing or of another shape, such as {sorted(faults)[0]}"
         )
+    check_numbers(model, model.state_dict(), str(files.file(files.weights or "")))
     loaded: nn.Module = model.eval()
     return loaded
 

@@ -81,8 +81,12 @@ def hub_files(
     Raises:
         WeightsError: a file is missing; the message says which, from where, and how to bring it.
     """
-    if Path(source).expanduser().is_dir():
+    try:
         folder = Path(source).expanduser()
+        is_here = folder.is_dir()
+    except (OSError, RuntimeError):  # a name too long for any file, or another user's home
+        is_here = False
+    if is_here:
         return _checked(folder, source, None, weights, tokenizer)
 
     from huggingface_hub import snapshot_download

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo.errors import WeightsError
+from zoo.weights.claims import check_archive, check_claims, check_numbers, reason_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -23,27 +23,18 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         WeightsError: the file is missing, truncated, of another format, or holds more than tensors.
     """
     import torch
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     if not path.is_file():
         raise WeightsError(f"{path}: there is no such weights file")
+    check_archive(path)
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
         found = torch.load(path, map_location="cpu", weights_only=True, mmap=_can_map(path))
-    except (
-        SafetensorError,
-        pickle.UnpicklingError,
-        RuntimeError,
-        EOFError,
-        OSError,
-        ValueError,
-        KeyError,
-    ) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except Exception as error:  # whatever damaged bytes lead the parsers to
         raise WeightsError(
-            f"{path}: not a whole weights file ({path.stat().st_size:,} bytes): {reason}. "
+            f"{path}: not a whole weights file ({path.stat().st_size:,} bytes): {reason_of(error)}. "
             "Delete it and let it be fetched again"
         ) from error
     if not isinstance(found, Mapping) or not all(isinstance(key, str) for key in found):
@@ -51,6 +42,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     strangers = [key for key, value in found.items() if not isinstance(value, torch.Tensor)]
     if strangers:
         raise WeightsError(f"{path}: {strangers[0]!r} is not a tensor")
+    check_claims(path, found)
     # A state dict carries the versions of its modules, which some of them ask for.
     return found if isinstance(found, dict) else dict(found)
 
@@ -59,7 +51,7 @@ def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], where: str) 
     """Load tensors into a module: every name and shape must fit, or nothing is loaded.
 
     Raises:
-        WeightsError: names what is missing, extra or of another shape.
+        WeightsError: names what is missing, extra or of another shape, or no number.
     """
     state = module.state_dict()
     faults = []
@@ -80,6 +72,7 @@ def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], where: str) 
             break
     if faults:
         raise WeightsError(f"{where}: the weights do not fit the model: {'; '.join(faults)}")
+    check_numbers(module, tensors, where)
     state.update(tensors)  # what fits in every name and shape is of the module's own version
     module.load_state_dict(state)
 
