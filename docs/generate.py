@@ -120,14 +120,19 @@ def _words(name: str) -> str:
 
 
 def modes_table() -> str:
-    """What trains in each train mode of the reference's image tower."""
+    """What trains in each train mode of the reference's towers."""
     from zoo.assembly import plan
+    from zoo.cli.modes import counts_by_mode
 
-    lines = ["| `image.train` | encoder trains | head trains |", "|---|--:|--:|"]
-    for mode in ("full", "head", "frozen"):
-        counts = plan("resnet50-clip", overrides={"image.train": mode}).sketch().parameter_counts()
-        encoder, head = counts["image.encoder"][0], counts["image.head"][0]
-        lines.append(f"| `{mode}` | {encoder:,} | {head:,} |")
+    towers = counts_by_mode(plan("resnet50-clip", pretrained=False))
+    lines = [
+        "| mode | `image.encoder` trains | frozen | `text.encoder` trains | frozen |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for mode in towers["image"]["modes"]:
+        counts = [towers[side]["modes"][mode][f"{side}.encoder"] for side in towers]
+        numbers = [f"{each[key]:,}" for each in counts for key in ("trainable", "frozen")]
+        lines.append(f"| `{mode}` | {' | '.join(numbers)} |")
     return "\n".join(lines)
 
 

@@ -50,9 +50,7 @@ class CLIPImageEncoder(nn.Module):
         if getattr(self.head, "takes_tokens", False):
             encode = encode.forward_tokens
         if self.frozen_parts:
-            images = (
-                images.detach()
-            )  # what is frozen makes no graph, even if its input asks for one
+            images = images.detach()  # what is frozen makes no graph, even if its input asks
         with _no_grad_if_frozen(self, "encoder"):
             features: Tensor = encode(images)
         return features

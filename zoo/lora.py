@@ -105,13 +105,8 @@ class Base(_Share):
     def named(self, name: str) -> str | None:
         return None if _is_adapters(name) else name.replace(".base_layer.", ".")
 
-    @property
-    def weights_source(self) -> Any:
-        return getattr(self.encoder, "weights_source", None)
-
-    @property
-    def loaded_fingerprint(self) -> Any:
-        return getattr(self.encoder, "loaded_fingerprint", None)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.encoder, name)
 
 
 class Adapters(_Share):
