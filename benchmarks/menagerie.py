@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from registry.menagerie import ANIMALS, PAIR, SOUND
+from registry.menagerie import ANIMALS, ODD, PAIR, SOUND
 
 
 def listing(paths: list[Path]) -> tuple[dict[str, list[object]], float]:
@@ -40,10 +40,12 @@ def main() -> None:
         sound = SOUND(Path(folder, "sound"))
         pair = PAIR(Path(folder, "pair"))
         broken = [path for key, each in ANIMALS.items() for path in each.write(Path(folder, key))]
+        odd = [path for key, write in ODD.items() for path in write(Path(folder, key))]
         for title, paths in (
             ("no plugin", []),
             ("sound plugins", [*pair, *sound]),
-            ("the whole menagerie", [*broken, *pair, *sound]),
+            ("odd ones too", [*odd, *pair, *sound]),
+            ("the whole menagerie", [*broken, *odd, *pair, *sound]),
         ):
             runs = [listing(paths) for _ in range(options.runs)]
             seconds = [each for _, each in runs]

@@ -19,6 +19,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,19 +62,19 @@ def links(text: str) -> list[str]:
     return [each.partition("#")[0] for each in targets if not re.match(r"\w+:|#", each)]
 
 
-def run(path: Path, folder: Path, *, set_up: bool = False) -> tuple[int, str]:
-    """Run a file's blocks in a folder: how many ran, and what its Python printed.
+def run(path: Path, folder: Path, *, set_up: bool = False) -> tuple[dict[str, float], str]:
+    """Run a file's blocks in a folder: how many seconds each took, and what its Python printed.
 
     Raises:
         SystemExit: a block fails, prints something else, or is of no known kind.
     """
     scope: dict[str, object] = {"__name__": "__main__"}
     printed = io.StringIO()
-    count = 0
+    seconds = {}
     for block in blocks(path):
         if block.kind == "text" or (block.sets_up and not set_up):
             continue
-        count += 1
+        started = time.perf_counter()
         if block.file is not None:
             _write(block, folder)
         elif block.kind == "sh":
@@ -85,7 +86,14 @@ def run(path: Path, folder: Path, *, set_up: bool = False) -> tuple[int, str]:
                 exec(compile(block.code, block.where, "exec"), scope)
         else:
             raise SystemExit(f"{block.where}: what is a block of kind {block.kind!r}?\n{__doc__}")
-    return count, printed.getvalue()
+        seconds[block.where] = time.perf_counter() - started
+    return seconds, printed.getvalue()
+
+
+def durations(seconds: dict[str, float]) -> str:
+    """The blocks that took more than a second, the slowest first."""
+    slowest = sorted(seconds.items(), key=lambda each: -each[1])
+    return "".join(f"{spent:6.1f} s  {where}\n" for where, spent in slowest if spent > 1)
 
 
 def _write(block: Block, folder: Path) -> None:
@@ -129,5 +137,5 @@ def _console(block: Block, folder: Path) -> None:
 
 if __name__ == "__main__":
     document, place = map(Path, sys.argv[1:3])
-    total, output = run(document, place.resolve(), set_up="--set-up" in sys.argv)
-    print(f"{document}: {total} blocks ran")
+    spent, _ = run(document, place.resolve(), set_up="--set-up" in sys.argv)
+    print(f"{durations(spent)}{document}: {len(spent)} blocks ran")

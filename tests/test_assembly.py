@@ -347,3 +347,15 @@ def test_a_folder_or_a_file_of_another_kind(tmp_path):
     (tmp_path / "notes.md").write_text("notes")
     with pytest.raises(SpecError, match=r"notes.md: a spec file ends in .toml or .json"):
         zoo.build(str(tmp_path / "notes.md"))
+
+
+def test_weights_that_an_encoder_swallows_are_refused(install):
+    install("zoo-any", {"zoo.image_encoders": {"swallows": "wrong_components:SwallowsTags"}})
+    spec = {"image.encoder": "swallows", "image.weights": "imagenet", "image.head": "linear"}
+    with pytest.raises(
+        UnknownNameError,
+        match=r"image.weights \(overrides?\): the image encoder 'swallows' took the weights 'imagenet', "
+        r"and nothing says that it has them",
+    ):
+        zoo.build("resnet50-clip", overrides=spec, towers=["image"])
+    assert zoo.build("resnet50-clip", overrides={**spec, "image.weights": "none"}, towers=["image"])

@@ -63,13 +63,14 @@ def test_every_block_runs(
     for name in ("cat.jpg", "dog.jpg"):
         Image.new("RGB", (300, 200), "grey").save(tmp_path / name)
     catalog.cache_clear()
-    count, said = documents.run(ROOT / path, tmp_path)
+    seconds, said = documents.run(ROOT / path, tmp_path)
+    print(documents.durations(seconds))
     expected = [
         block
         for block in documents.blocks(ROOT / path)
         if block.kind != "text" and not block.sets_up
     ]
-    assert count == len(expected)
+    assert list(seconds) == [block.where for block in expected]
     if path == Path("README.md"):
         assert "torch.Size([32, 512]) torch.Size([32, 512])" in said
         assert "28,753,472" in said
@@ -114,5 +115,6 @@ def test_blocks_of_files_and_shells_work_together(tmp_path):
     text = "```toml file=a/b.toml\nx = 1\n```\n```console\n$ cat a/b.toml\nx = …\n```\n"
     text += "```sh set-up\nexit 1\n```\n```python\nprint(6 * 7)\n```\n"
     (tmp_path / "x.md").write_text(text)
-    assert documents.run(tmp_path / "x.md", tmp_path) == (3, "42\n")
+    seconds, said = documents.run(tmp_path / "x.md", tmp_path)
+    assert (list(seconds), said) == (["x.md:1", "x.md:4", "x.md:11"], "42\n")
     shutil.rmtree(tmp_path / "a")

@@ -9,9 +9,10 @@ import pytest
 HEAVY = ("torch", "torchvision", "timm", "transformers", "numpy", "PIL", "pydantic", "packaging")
 
 
-def loaded_by(code: str) -> set[str]:
+def loaded_by(code: str, looked_for: tuple[str, ...] = HEAVY) -> set[str]:
     probe = (
-        f"import sys\n{code}\nprint([m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr)"
+        f"import sys\n{code}\n"
+        f"print([m for m in {looked_for!r} if m in sys.modules], file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     return set(eval(done.stderr.splitlines()[-1]))
@@ -29,6 +30,14 @@ def loaded_by(code: str) -> set[str]:
 )
 def test_nothing_heavy_is_imported(code):
     assert loaded_by(code) == set()
+
+
+@pytest.mark.parametrize(
+    "code", ["from zoo import HookedComponent, hookimpl", "import zoo.registry.hook_process"]
+)
+def test_a_hook_module_does_not_wait_for_what_listing_needs(code):
+    listing = ("tomllib", "importlib.metadata", "subprocess", "tempfile", "email", "rich", "typer")
+    assert loaded_by(code, HEAVY + listing) == set()
 
 
 def best_of(count: int, *command: str) -> float:

@@ -6,9 +6,12 @@ In a module of its own, so that other processes can import it.
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import socket
 import tempfile
+import time
+import warnings
 from pathlib import Path
 from typing import ClassVar
 
@@ -19,6 +22,8 @@ from torch import nn
 
 import zoo
 from zoo.data.pairs import ImageTextDataset, Pair
+from zoo.errors import ArgumentError
+from zoo.weights.source import check_tag
 
 PREPROCESS = zoo.Preprocess(
     resize=32, crop=(32, 32), interpolation="bilinear", mean=(0.5,) * 3, std=(0.5,) * 3
@@ -32,6 +37,7 @@ class ImageEncoder(nn.Module):
 
     def __init__(self, *, weights: str | None = None, width: int = 8) -> None:
         super().__init__()
+        check_tag(weights, [], "the sound image encoder")
         self.out_dim = width
         self.preprocess = PREPROCESS
         self.conv = nn.Conv2d(3, width, 8, stride=8)
@@ -42,6 +48,147 @@ class ImageEncoder(nn.Module):
 
     def forward_tokens(self, images):
         return self.norm(self.conv(images)).flatten(2).transpose(1, 2)
+
+
+class FrozenNorm(nn.Module):
+    """Sound: normalises by numbers that never change, and so is never in train mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.full((8, 1, 1), 1.5))
+        self.register_buffer("unknown", torch.full((2,), torch.nan))
+
+    def forward(self, maps):
+        return maps * self.scale
+
+    def train(self, mode=True):
+        return super().train(False)
+
+
+class Unusual(ImageEncoder):
+    """Sound: a frozen norm, a parametrised layer that cannot be pickled, and stochastic depth."""
+
+    def __init__(self, *, weights: str | None = None) -> None:
+        super().__init__(weights=weights)
+        self.norm = FrozenNorm()
+        self.conv = nn.utils.parametrizations.weight_norm(self.conv)
+        self.branches = nn.ModuleList(nn.Linear(8, 8) for _ in range(2))
+
+    def forward(self, images):
+        features = super().forward(images)
+        taken = random.randrange(2) if self.training else None
+        parts = [each(features) for row, each in enumerate(self.branches) if row != taken]
+        return features + sum(parts)
+
+
+class OldNorm(ImageEncoder):
+    """Sound: with the older weight norm, which cannot be copied."""
+
+    def __init__(self, *, weights: str | None = None) -> None:
+        super().__init__(weights=weights)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self.conv = nn.utils.weight_norm(self.conv)
+
+
+class Lazy(ImageEncoder):
+    def __init__(self, *, weights: str | None = None) -> None:
+        super().__init__(weights=weights)
+        self.extra = nn.LazyLinear(8)
+
+
+class SwallowsTags(ImageEncoder):
+    def __init__(self, *, weights: str | None = None) -> None:
+        super().__init__()
+
+
+class Calls(ImageEncoder):
+    def forward(self, images):
+        with contextlib.suppress(OSError):
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"hello", ("127.0.0.1", 9))
+        return super().forward(images)
+
+
+class ChangesItsInput(ImageEncoder):
+    def forward(self, images):
+        return super().forward(images.mul_(2))
+
+
+class SharesMemory(ImageEncoder):
+    shared = nn.Linear(8, 8)
+
+    def __init__(self, *, weights: str | None = None) -> None:
+        super().__init__(weights=weights)
+        self.last = self.shared
+
+    def forward(self, images):
+        return self.last(super().forward(images))
+
+
+class BehindAGate(ImageEncoder):
+    """Its hidden state is seen only once the gate has moved from zero."""
+
+    def __init__(self, *, weights: str | None = None) -> None:
+        super().__init__(weights=weights)
+        self.gate = nn.Parameter(torch.zeros(()))
+        self.offset = torch.randn(8)
+
+    def forward(self, images):
+        return super().forward(images) + self.gate * self.offset
+
+
+class DiesElsewhere(ImageEncoder):
+    def __setstate__(self, state):
+        os._exit(1)
+
+
+class SleepsElsewhere(ImageEncoder):
+    def __setstate__(self, state):
+        time.sleep(60)
+
+
+class NothingTrains(ImageEncoder):
+    def __init__(self, *, weights: str | None = None) -> None:
+        super().__init__(weights=weights)
+        self.requires_grad_(False)
+
+
+class ZeroGradients(ImageEncoder):
+    def forward(self, images):
+        weights = [each.sum() * 0 for each in self.parameters()]
+        return images.mean((2, 3)).sum(1, keepdim=True).expand(-1, 8) + sum(weights)
+
+
+class TurnsInHalf(ImageEncoder):
+    def forward(self, images):
+        return (super().forward(images) + 1000) - 1000
+
+
+class AlwaysDouble(ImageEncoder):
+    def forward(self, images):
+        return super().forward(images).double()
+
+
+class FixedBatch(ImageEncoder):
+    def forward(self, images):
+        return super().forward(images) + torch.zeros(len(images), 1, device=images.device)
+
+
+class OtherChannels(ImageEncoder):
+    def forward_tokens(self, images):
+        tokens = super().forward_tokens(images)
+        return tokens if len(images) == 1 else tokens[..., :4]
+
+    def forward(self, images):
+        return ImageEncoder.forward_tokens(self, images).mean(1)
+
+
+class CutTokens(ImageEncoder):
+    def forward(self, images):
+        return ImageEncoder.forward_tokens(self, images).mean(1)
+
+    def forward_tokens(self, images):
+        return super().forward_tokens(images.detach())
 
 
 class OtherOutDim(ImageEncoder):
@@ -199,7 +346,7 @@ class ExcusedWithoutReason(DataDependent):
 
 
 class ExcusedWithoutNeed(ImageEncoder):
-    expected_failures: ClassVar = {"export": "it used to fail in an old version"}
+    expected_failures: ClassVar = dict.fromkeys(("export", "dtype"), "it used to fail once")
 
 
 class ExcusedFromNothing(ImageEncoder):
@@ -246,6 +393,7 @@ class TextEncoder(nn.Module):
 
     def __init__(self, *, weights: str | None = None) -> None:
         super().__init__()
+        check_tag(weights, [], "the sound text encoder")
         self.out_dim = 8
         self.context_length = 12
         self.tokenizer = self.tokenizer_class()
@@ -327,10 +475,45 @@ class Loss(nn.Module):
 
     def forward(self, image_embeds, text_embeds):
         logits = self.log_scale.clamp(max=4.6).exp() * image_embeds @ text_embeds.T
-        return self.of(logits, torch.arange(len(logits)))
+        return self.of(logits, torch.arange(len(logits), device=logits.device))
 
     def of(self, logits, targets):
         return (F.cross_entropy(logits, targets) + F.cross_entropy(logits.T, targets)) / 2
+
+
+class InFloat(Loss):
+    """Sound: computes in float32 whatever it gets; needs its own dimension, and two pairs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding_dim = 24
+        self.center = nn.Parameter(torch.zeros(24))
+
+    def forward(self, image_embeds, text_embeds):
+        if len(image_embeds) < 2:
+            raise ArgumentError("it needs two pairs")
+        centre = self.center.tanh() * 0.01
+        images, texts = image_embeds.float() - centre, text_embeds.float() - centre
+        return super().forward(images.float(), texts.float())
+
+
+class LabelsOnTheProcessor(Loss):
+    def of(self, logits, targets):
+        return super().of(logits, torch.arange(len(logits)))
+
+
+class FailsInHalf(Loss):
+    def of(self, logits, targets):
+        return super().of(logits + 1000 - 1000, targets)
+
+
+class DividesByTemperature(Loss):
+    def __init__(self) -> None:
+        super().__init__()
+        self.temperature = nn.Parameter(torch.tensor(0.5))
+
+    def of(self, logits, targets):
+        return super().of(logits / self.temperature, targets)
 
 
 class PerRow(Loss):
@@ -405,6 +588,10 @@ def dataset(**changes: object) -> ImageTextDataset:
     return ImageTextDataset(name="dataset", **told)
 
 
+def not_a_dataset():
+    return {"train": []}
+
+
 def untrainable():
     return dataset(splits={"test": dataset().splits["test"]})
 
@@ -430,14 +617,23 @@ def shuffled():
 
 def by_hash():
     """Fixed within a process, and another in each."""
-    pairs = [pair for split in dataset().splits.values() for pair in split]
+    pairs = [Pair(FOLDER / "red.png", (f"square {row}",), f"square {row}") for row in range(20)]
     pairs.sort(key=lambda pair: hash(pair.concept))
-    return dataset(splits={"train": pairs[:2], "test": pairs[2:]})
+    return dataset(splits={"train": pairs[:10], "test": pairs[10:]})
 
 
 def unlicensed():
     return dataset(licence="")
 
 
-for each in (untrainable, missing_picture, blank_caption, leaking, shuffled, by_hash, unlicensed):
+for each in (
+    not_a_dataset,
+    untrainable,
+    missing_picture,
+    blank_caption,
+    leaking,
+    shuffled,
+    by_hash,
+    unlicensed,
+):
     each.__name__ = "dataset"  # what the dataset calls itself

@@ -155,6 +155,7 @@ class Plan:
             check_encoder(
                 side, encoder, f"{side}.encoder: {component.name!r} of {component.origin}"
             )
+            self._check_weights_taken(side, calls[f"{side}.encoder"], encoder)
             path, out_dim = f"{side}.head", self.spec.embedding_dim
             name = self.components[path].component.name
             where = f"{path} ({self.layered.source_of(path)}): the head {name!r}"
@@ -255,6 +256,18 @@ class Plan:
             error.args = (f"{side}.encoder ({self.layered.source_of(f'{side}.encoder')}): {error}",)
             raise
         check_tag(tag, found, f"{where}: the {side} encoder {resolved.asked_for!r}")
+
+    def _check_weights_taken(self, side: str, call: _Call, encoder: nn.Module) -> None:
+        """Refuse a tag of which nothing says that it was loaded; the factory's own default may pass."""
+        tag, default = call.args["weights"], arguments_of(call.factory)["weights"].default
+        listed = hasattr(sys.modules.get(call.factory.__module__), "weights_tags")
+        if tag in (None, default) or listed or _source_of(encoder) is not None:
+            return
+        raise UnknownNameError(
+            f"{side}.weights ({self.layered.source_of(f'{side}.weights')}): the {side} encoder "
+            f"{self.components[f'{side}.encoder'].asked_for!r} took the weights {tag!r}, and nothing "
+            "says that it has them: its module has no weights_tags(), and it no weights_source"
+        )
 
     def _make(self, path: str, calls: Mapping[str, _Call], **injected: Any) -> Any:
         call, resolved = calls[path], self.components[path]

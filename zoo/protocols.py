@@ -80,7 +80,7 @@ class OptionalModule(Protocol):
     """What any encoder, head or loss may have besides."""
 
     expected_failures: Mapping[str, str]
-    """Conformance checks that are known to fail, and why, in words."""
+    """Conformance checks that are known to fail, and why, in words; in pytest and for `zoo check`."""
 
 
 class OptionalImageEncoder(OptionalModule, Protocol):
@@ -124,6 +124,8 @@ class OptionalLoss(OptionalModule, Protocol):
 
     claims: tuple[str, ...]
     """Properties that not every loss has; each is checked where it is claimed."""
+    embedding_dim: int
+    """The one dimension of embeddings that it takes, where it does not take any."""
 
 
 class EncoderFactory(Protocol):

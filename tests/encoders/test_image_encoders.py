@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -229,6 +230,22 @@ def test_features_before_pooling(name, places, mean_is_pooled):
     assert tokens.shape[:2] == (2, places)
     if mean_is_pooled:
         torch.testing.assert_close(tokens.mean(1), pooled, atol=1e-5, rtol=1e-5)
+
+
+def test_features_before_pooling_in_two_threads():
+    encoder = build_encoder("torchvision/resnet18")
+    pictures = [torch.randn(1, 3, 64, 64) for _ in range(8)]
+    with torch.no_grad():
+        alone = [encoder.forward_tokens(each) for each in pictures]
+
+    def tokens(images):
+        with torch.no_grad():
+            return encoder.forward_tokens(images)
+
+    with ThreadPoolExecutor(4) as threads:
+        together = list(threads.map(tokens, pictures))
+    for one, other in zip(alone, together, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def build_encoder(name):

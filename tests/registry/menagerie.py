@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["ANIMALS", "PAIR", "SOUND", "Animal", "distribution"]
+__all__ = ["ANIMALS", "ODD", "PAIR", "SOUND", "Animal", "distribution"]
 
 Write = Callable[[Path], list[Path]]
 
@@ -182,7 +182,7 @@ ANIMALS: dict[str, Animal] = {
     "interrupts": _hooks(
         "zoo-interrupts",
         "raise KeyboardInterrupt",
-        "KeyboardInterrupt: raised by the module itself",
+        "KeyboardInterrupt",
     ),
     "absent": Animal(
         distribution("zoo-absent", {"zoo.plugins": {"hooks": "zoo_absent_hooks"}}),
@@ -204,6 +204,11 @@ ANIMALS: dict[str, Animal] = {
         "try:\n    import torch\nexcept ImportError:\n    torch = None\n",
         "the hook module imports 'torch', which makes every listing slow",
     ),
+    "asks-for-torch": _hooks(
+        "zoo-asks-for-torch",
+        "import importlib\nimportlib.import_module('torch')",
+        "the hook module imports 'torch', which makes every listing slow",
+    ),
     "prints": _hooks(
         "zoo-prints",
         f"{_SOUND_HOOK}print('thank you for choosing zoo-prints')",
@@ -220,26 +225,58 @@ ANIMALS: dict[str, Animal] = {
         "print('x', flush=True)\nsys.stdout.close()",
         "writes to stdout, where listings go: 'x'",
     ),
+    "prints-for-ever": _hooks(
+        "zoo-prints-for-ever",
+        "while True: print('more' * 1000)",
+        "the hook module was stopped after 0.5 s without an answer",
+    ),
+    "child-prints": _hooks(
+        "zoo-child-prints",
+        f"{_SOUND_HOOK}import subprocess\nsubprocess.run(['echo', 'from below'])",
+        "writes to stdout, where listings go: 'from below'",
+    ),
     "slow": _hooks(
         "zoo-slow",
         "import time\ntry:\n    time.sleep(60)\nexcept Exception:\n    pass",
-        "its import was stopped after ",
+        "the hook module was stopped after 0.5 s without an answer",
+    ),
+    "never-lets-go": _hooks(
+        "zoo-never-lets-go",
+        "import time\nwhile True:\n    try:\n        time.sleep(60)\n    except:\n        pass",
+        "the hook module was stopped after 0.5 s without an answer",
+    ),
+    "deaf": _hooks(
+        "zoo-deaf",
+        "import signal\nfor each in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:\n"
+        "    try:\n        signal.signal(each, signal.SIG_IGN)\n    except (OSError, ValueError):\n"
+        "        pass\nsum(range(10**12))",
+        "the hook module was stopped after 0.5 s without an answer",
+    ),
+    "closes-all": _hooks(
+        "zoo-closes-all",
+        "import os, time\nos.closerange(0, 1000)\ntime.sleep(60)",
+        "the hook module was stopped after 0.5 s without an answer",
+    ),
+    "leaves": _hooks(
+        "zoo-leaves",
+        "import os\nos._exit(3)",
+        "the hook module ends its process, with exit status 3",
+    ),
+    "crashes": _hooks(
+        "zoo-crashes",
+        "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)",
+        "the hook module ends its process, with signal 11",
+    ),
+    "asks-somebody": _hooks("zoo-asks-somebody", "input('Yes? ')", "EOFError"),
+    "prints-much": _hooks(
+        "zoo-prints-much",
+        f"{_SOUND_HOOK}print('more' * 1_000_000)",
+        "writes to stdout, where listings go: 'moremore",
     ),
     "moves": _hooks(
         "zoo-moves",
         "import os, sys\nos.chdir('/')\nsys.path.clear()\nsys.meta_path.clear()\nimport zoo.nothing",
         "ModuleNotFoundError: No module named 'zoo.nothing'",
-    ),
-    "own-finder": _hooks(
-        "zoo-own-finder",
-        f"{_SOUND_HOOK}import sys\nclass Finder:\n    def find_spec(self, *name):\n"
-        "        raise RuntimeError\nsys.meta_path.insert(0, Finder())\n",
-        "puts an import finder of its own on sys.meta_path",
-    ),
-    "asks-back": _hooks(
-        "zoo-asks-back",
-        f"{_SOUND_HOOK}import zoo\nzoo.available()",
-        "a hook module asks for names while they are read; offer them, no more",
     ),
     "half-made": _hooks(
         "zoo-half-made",
@@ -427,6 +464,33 @@ ANIMALS: dict[str, Animal] = {
         ("twofold",),
     ),
 }
+
+
+def _odd(name: str, code: str) -> Write:
+    module = f"zoo_{name}".replace("-", "_")
+    head = (
+        f"{_IMPORTS}{code}\n@hookimpl\ndef zoo_projection_heads():\n"
+        f"    return [HookedComponent('{name}', '{module}:Head', 'odd')]\nclass Head: ...\n"
+    )
+    return distribution(f"zoo-{name}", {"zoo.plugins": {"hooks": module}}, {f"{module}.py": head})
+
+
+ODD: dict[str, Write] = {
+    name: _odd(name, code)
+    for name, code in {
+        "looks-for-torch": "from importlib.util import find_spec\nassert find_spec('torch')",
+        "own-finder": "import sys\nclass Finder:\n    def find_spec(self, *name): return None\n"
+        "sys.meta_path.insert(0, Finder())",
+        "own-path": "import os, sys\nos.chdir('/')\nsys.path = ['/nowhere', *sys.path]",
+        "thread": "import threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()",
+        "child": "import subprocess\nsubprocess.Popen(['sleep', '60'])",
+        "asks-back": "import zoo\nassert 'resnet50-clip' in zoo.available()\n"
+        "assert 'asks-back' not in zoo.available()",
+        "stderr": "import sys\nprint('not for listings', file=sys.stderr)",
+        "warns": "import warnings\nwarnings.warn('old', DeprecationWarning)",
+    }.items()
+}
+"""Sound, each with one head of its name, whatever else they do: nothing of it reaches this process."""
 
 
 def _pair(folder: Path) -> list[Path]:

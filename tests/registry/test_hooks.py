@@ -63,6 +63,10 @@ def test_components_of_both_kinds():
             [HookedComponent("My Loss", "m:A", "")],
             r"zoo_losses\(\): loss name 'My Loss' is not legal",
         ),
+        (
+            [HookedComponent("mine", "m:" + "A" * 500, "")],
+            r"zoo_losses\(\): the target 'm:AAA.*A' is longer than 500 characters",
+        ),
     ],
 )
 def test_wrong_answers(returned, reason):

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from registry.menagerie import ANIMALS, PAIR, SOUND, distribution
+from registry.menagerie import ANIMALS, ODD, PAIR, SOUND, distribution
 
 import zoo
 from zoo.registry import catalog
@@ -49,6 +49,7 @@ def menagerie(tmp_path_factory, sound) -> list[Path]:
     """All animals at once, the sound one last."""
     folder = tmp_path_factory.mktemp("menagerie")
     paths = [path for name, animal in ANIMALS.items() for path in animal.write(folder / name)]
+    paths += [path for name, write in ODD.items() for path in write(folder / name)]
     return [*paths, *PAIR(folder / "pair"), *sound]
 
 
@@ -86,6 +87,16 @@ def test_two_with_one_name_are_no_failure(sound, without, tmp_path):
     assert names(done) == without | {"zoo-pair-a/pair", "zoo-pair-b/pair"}
 
 
+@pytest.mark.parametrize("name", ODD)
+def test_an_odd_one_is_sound(name, sound, without, tmp_path):
+    done, seconds = listing([*ODD[name](tmp_path / name), *sound], tmp_path, "--json", "--strict")
+    assert json.loads(done.stdout)["failures"] == []
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert names(done) == without | {name}
+    assert seconds < LIMIT
+
+
 def test_a_terminal_that_knows_ascii_only(sound, tmp_path, monkeypatch):
     toml = '[models.plain]\nbase = "resnet50-clip"\nsummary = "\\u00e9l\\u00e9gant"\n'
     files = {"zoo_plain/__init__.py": "", "zoo_plain/models.toml": toml}
@@ -97,21 +108,24 @@ def test_a_terminal_that_knows_ascii_only(sound, tmp_path, monkeypatch):
     assert data["components"][0]["summary"] == "élégant"
 
 
-def test_the_whole_menagerie_in_a_second(menagerie, without, tmp_path):
+def test_the_whole_menagerie_in_a_second(menagerie, sound, without, tmp_path):
     runs = [listing(menagerie, tmp_path, "--json") for _ in range(3)]
     done = runs[0][0]
     kept = {name for animal in ANIMALS.values() for name in animal.keeps}
-    assert names(done) == without | kept | {"zoo-pair-a/pair", "zoo-pair-b/pair"}
+    assert names(done) == without | kept | {"zoo-pair-a/pair", "zoo-pair-b/pair", *ODD}
     failed = {
         " ".join(filter(None, (each["origin"]["name"], each["origin"]["version"])))
         for each in json.loads(done.stdout)["failures"]
     }
     assert failed >= {animal.origin for animal in ANIMALS.values()}
-    assert min(seconds for _, seconds in runs) < 1.0
+    # Half a second is for those that never answer, however many; on a busy machine all is slower.
+    alone = min(listing(sound, tmp_path)[1] for _ in range(3))
+    assert min(seconds for _, seconds in runs) < max(1.0, 0.5 + 3 * alone)
 
 
 def test_others_build_amid_the_menagerie(menagerie, monkeypatch):
     monkeypatch.delenv("ZOO_PLUGINS")
+    monkeypatch.setattr("zoo.registry.plugins.SECONDS", 2.0)  # for those that never answer
     broken = tuple(name for name, animal in ANIMALS.items() if animal.breaks_python)
     for path in reversed(menagerie):
         if path.name not in broken:
@@ -124,6 +138,4 @@ def test_others_build_amid_the_menagerie(menagerie, monkeypatch):
         overrides={"image.encoder": "timm/resnet10t", "image.head": "sound-head"},
     )
     assert model.provenance["image.head"]["origin"]["name"] == "zoo-sound"
-    assert (
-        len(catalog().failures) >= len(ANIMALS) - 2
-    )  # torch is there already, and refused no more
+    assert len(catalog().failures) >= len(ANIMALS) - len(broken)

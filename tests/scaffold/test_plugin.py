@@ -6,8 +6,10 @@ import sys
 import tomllib
 
 import pytest
+from packaging.requirements import Requirement
 
 from zoo.errors import FolderError, RegistryError
+from zoo.registry.requirements import range_from
 from zoo.scaffold import PluginKind, plugin, write_plugin
 
 KINDS = list(PluginKind)
@@ -46,7 +48,7 @@ def test_its_metadata(tmp_path, kind):
     folder = write_plugin("zoo-mine", kind, tmp_path)
     project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
     assert project["name"] == "zoo-mine"
-    assert project["dependencies"] == ["clip-zoo>=0.1,<1"]
+    assert project["dependencies"] == ["clip-zoo>=0.1,<0.2"]
     assert project["optional-dependencies"] == {"test": ["pytest>=8.3"]}
     assert "license" not in project
     ((group, entries),) = project["entry-points"].items()
@@ -66,10 +68,17 @@ def test_its_metadata(tmp_path, kind):
 
 @pytest.mark.parametrize(
     ("installed", "asked"),
-    [("0.1.0", "clip-zoo>=0.1,<1"), ("0.12.3.dev4", "clip-zoo>=0.12,<1"), ("2.0", "clip-zoo>=2.0,<3")],
-)  # fmt: skip
+    [
+        ("0.1.0", "clip-zoo>=0.1,<0.2"),
+        ("0.9.0rc1", "clip-zoo>=0.9.0rc1,<0.10"),
+        ("0.12.3.dev4", "clip-zoo>=0.12,<0.13"),
+        ("1.0", "clip-zoo>=1.0,<2"),
+        ("2.3.1", "clip-zoo>=2.3,<3"),
+    ],
+)
 def test_it_asks_for_the_zoo_that_wrote_it(installed, asked):
-    assert plugin._zoo_range(installed) == asked
+    assert range_from(installed) == asked
+    assert Requirement(asked).specifier.contains(installed, prereleases=True)
 
 
 def test_a_name_without_zoo_in_front(tmp_path):

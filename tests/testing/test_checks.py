@@ -1,23 +1,48 @@
 """The kit is itself tested: sound components pass every check, and each check catches a wrong one."""
 
+import sys
+import types
+
 import pytest
 
 import wrong_components as wrong
-from zoo.testing import cases_of_factory, checks_of, run
+from zoo.testing import cases_of_factory, checks_of, elsewhere, run
 
 SOUND = [
     ("image-encoder", wrong.ImageEncoder),
+    ("image-encoder", wrong.Unusual),
+    ("image-encoder", wrong.OldNorm),
     ("text-encoder", wrong.TextEncoder),
     ("head", wrong.Head),
     ("head", wrong.TokenHead),
     ("loss", wrong.Loss),
+    ("loss", wrong.InFloat),
     ("dataset", wrong.dataset),
 ]
 
 CAUGHT = [
     ("image-encoder", "out-dim", wrong.OtherOutDim, "out_dim is 9, and 3 inputs give .* (3, 8)"),
-    ("image-encoder", "out-dim", wrong.NoPreprocess, "without 'preprocess'"),
+    ("image-encoder", "made", wrong.NoPreprocess, "without 'preprocess'"),
+    ("image-encoder", "made", wrong.Lazy, "'extra.weight' has no size until a first batch"),
+    (
+        "image-encoder",
+        "weights",
+        wrong.SwallowsTags,
+        "SwallowsTags took weights='no-such-weights' and",
+    ),
     ("image-encoder", "no-network", wrong.Phones, "it connects to 127.0.0.1"),
+    ("image-encoder", "no-network", wrong.Calls, "it connects to ('127.0.0.1', 9)"),
+    ("image-encoder", "deterministic", wrong.ChangesItsInput, "it changes its input 0 in place"),
+    ("image-encoder", "state-dict", wrong.SharesMemory, "two instances share 'last.weight'"),
+    ("image-encoder", "state-dict", wrong.BehindAGate, "neither a parameter nor a buffer"),
+    ("image-encoder", "pickling", wrong.DiesElsewhere, "process ended before it answered"),
+    ("image-encoder", "gradients", wrong.NothingTrains, "none of its parameters trains"),
+    ("image-encoder", "gradients", wrong.ZeroGradients, "of all its parameters are zero"),
+    ("image-encoder", "dtype", wrong.TurnsInHalf, "its output turns to a cosine of"),
+    ("image-encoder", "dtype", wrong.AlwaysDouble, "in float32 it gives torch.float64"),
+    ("image-encoder", "export", wrong.FixedBatch, "it fixes the size of the batch; ask for it by"),
+    ("image-encoder", "tokens", wrong.OtherChannels, "made for 8 channels, and for 2 pictures it"),
+    ("image-encoder", "tokens", wrong.CutTokens, "no gradient reaches the pictures"),
     ("image-encoder", "preprocess", wrong.PreprocessIsCode, "preprocess is data, a zoo.Preprocess"),
     ("image-encoder", "sizes", wrong.OneSizeOnly, "(64, 32) pixels give an output of shape (2, 8)"),
     ("image-encoder", "tokens", wrong.PooledTokens, "gives (2, 8), not finite (2, places, chan"),
@@ -49,6 +74,9 @@ CAUGHT = [
     ("head", "shapes", wrong.SquareHead, "in_dim=64, out_dim=32: 2 rows give shape (2, 64)"),
     ("head", "shapes", wrong.SaysOtherwise, "takes_tokens of the factory and of what it makes"),
     ("head", "finite", wrong.DividesByNorm, "features times 0 give numbers not finite"),
+    ("loss", "device", wrong.LabelsOnTheProcessor, "moved to 'cuda', it fails"),
+    ("loss", "autocast", wrong.FailsInHalf, "the value is .* and without autocast"),
+    ("loss", "extremes", wrong.DividesByTemperature, "temperature = 0 the value is nan"),
     ("loss", "scalar", wrong.PerRow, "1 pairs give a value of shape (1,)"),
     ("loss", "scalar", wrong.NaNForOnePair, "1 pairs give nan"),
     ("loss", "gradients", wrong.IgnoresTexts, "no gradient reaches text_embeds"),
@@ -59,6 +87,7 @@ CAUGHT = [
     ("loss", "claims", wrong.ClaimsTheMoon, "it claims ['minimum-on-the-moon']"),
     ("loss", "minimum-at-simplex", wrong.NoMinimumThere, "the loss is lower by"),
     ("loss", "splits-over-processes", wrong.AloneInEachProcess, "differs by"),
+    ("dataset", "made", wrong.not_a_dataset, "not a zoo.data.pairs.ImageTextDataset"),
     ("dataset", "splits", wrong.untrainable, "it has no split 'train'; it has test"),
     ("dataset", "pictures", wrong.missing_picture, "gone.png: there is no such picture"),
     ("dataset", "captions", wrong.blank_caption, "red.png has the caption ' '"),
@@ -117,9 +146,14 @@ def test_an_expected_failure_needs_a_reason_and_a_failure():
         "failed",
         "an expected failure needs a reason in words",
     )
-    needless = run(case("image-encoder", "export", wrong.ExcusedWithoutNeed))
+    needless = run(case("image-encoder", "dtype", wrong.ExcusedWithoutNeed))
     assert needless.verdict == "failed"
     assert "it passes, and should not be declared to fail: it used to" in needless.message
+
+
+def test_excuses_of_what_depends_on_torch_may_be_idle():
+    outcome = run(case("image-encoder", "export", wrong.ExcusedWithoutNeed))
+    assert outcome.verdict == "passed"
 
 
 def test_what_a_component_does_not_offer_does_not_apply():
@@ -128,11 +162,56 @@ def test_what_a_component_does_not_offer_does_not_apply():
     assert outcome.message == "it does not claim 'splits-over-processes'"
 
 
-def test_a_factory_that_fails_fails_every_check_with_its_reason():
-    def broken(*, weights: str | None = None):
-        raise ValueError("no such luck")
+def broken(*, weights: str | None = None):
+    raise ValueError("no such luck")
 
-    outcomes = [run(each) for each in cases_of_factory("image-encoder", broken)]
-    passed = [each.case.check.name for each in outcomes if each.verdict != "failed"]
-    assert passed == ["arguments"]  # which asks its signature only
-    assert "it could not be made: ValueError: no such luck" in outcomes[0].message
+
+def no_module(*, weights: str | None = None):
+    return "a module"
+
+
+@pytest.mark.parametrize(
+    ("factory", "message"),
+    [
+        (broken, "it could not be made: ValueError: no such luck"),
+        (no_module, "the factory gave 'a module', not an nn.Module"),
+    ],
+)
+def test_a_factory_that_fails_is_one_failure(factory, message):
+    outcomes = {each.check.name: run(each) for each in cases_of_factory("image-encoder", factory)}
+    assert outcomes.pop("made").message == message
+    assert outcomes.pop("arguments").verdict == "passed"  # asks its signature only
+    assert {each.verdict for each in outcomes.values()} == {"does not apply"}
+    assert outcomes["export"].message == "it cannot be made, as the check 'made' says"
+
+
+@pytest.mark.parametrize(
+    ("tags", "verdict"),
+    [(["a1_in1k"], "passed"), ([], "passed"), ([""], "failed"), ("a", "failed")],
+)
+def test_weights_tags_are_words(monkeypatch, tags, verdict):
+    module = types.ModuleType("tagged")
+    module.weights_tags = lambda: tags
+    monkeypatch.setitem(sys.modules, "tagged", module)
+
+    class Tagged(wrong.SwallowsTags):  # zoo.build refuses what is not among them
+        __module__ = "tagged"
+
+    outcome = run(case("image-encoder", "weights", Tagged))
+    assert outcome.verdict == verdict
+    if verdict == "failed":
+        assert outcome.message == f"weights_tags() gives {tags!r}, not a list of words"
+
+
+def test_what_tensors_without_data_cannot_tell_does_not_apply():
+    outcome = run(case("image-encoder", "device", wrong.DataDependent))
+    assert outcome.verdict == "does not apply"
+    assert "tensors without data cannot tell" in outcome.message
+
+
+def test_a_process_that_hangs_is_ended_and_the_next_check_runs(monkeypatch):
+    monkeypatch.setattr(elsewhere, "LIMIT", 2.0)
+    outcome = run(case("image-encoder", "pickling", wrong.SleepsElsewhere))
+    assert outcome.message == "another process gave no answer in 2 s"
+    monkeypatch.undo()
+    assert run(case("image-encoder", "pickling", wrong.ImageEncoder)).verdict == "passed"

@@ -25,7 +25,7 @@ class Head(nn.Linear):
     def __init__(self, *, in_dim: int, out_dim: int) -> None:
         super().__init__(in_dim, out_dim)
 """
-RANGE = ("clip-zoo>=0.1,<1",)
+RANGE = ("clip-zoo>=0.1,<0.2",)
 
 
 @pytest.fixture
@@ -76,21 +76,100 @@ def test_a_plugin_without_a_name_fails(install):
 
 
 def test_targets(plugin):
-    raises = "raise ImportError('no such luck')\nclass Head: pass"
-    plugin("zoo-target", head=raises)
-    failed = outcome_of_targets("zoo-target")
+    plugin("zoo-target", head="raise ImportError('no such luck')\nclass Head: pass")
+    failed = outcome("zoo-target", "plugin zoo-target: targets")
     assert failed.verdict == "failed"
     assert "ImportError: no such luck" in failed.message
 
 
-def outcome_of_targets(dist):
-    from zoo.registry import load_catalog
-    from zoo.testing.case import Case
-    from zoo.testing.collect import checks_of
-    from zoo.testing.plugins import PluginSubject
+def test_what_cannot_be_imported_fails_alone(plugin):
+    plugin(
+        "zoo-half",
+        head="raise ImportError('no such luck')\nclass Head: pass",
+        **{"zoo.image_encoders": {"sound": "wrong_components:ImageEncoder"}},
+    )
+    cases = cases_of_plugin("zoo-half")
+    heads = {each.check.name: run(each) for each in cases if each.subject.name == "plain"}
+    assert "ImportError: no such luck" in heads.pop("made").message
+    heads.pop("expected-failures")
+    assert {each.verdict for each in heads.values()} == {"does not apply"}
+    assert heads["shapes"].message == "it cannot be imported, as the check 'made' says"
+    sound = [run(each) for each in cases if each.subject.name == "sound"]
+    assert sound
+    assert [each for each in sound if each.verdict == "failed"] == []
 
-    (check,) = [each for each in checks_of("plugin") if each.name == "targets"]
-    return run(Case(PluginSubject(dist, load_catalog([dist])), check))
+
+@pytest.mark.parametrize(
+    ("dist", "examples", "said"),
+    [
+        (
+            "zoo-raises",
+            "raise KeyError('no list')",
+            "examples() beside the factory of 'plain' fails: KeyError",
+        ),
+        (
+            "zoo-typo",
+            "return [{'nmae': 'plain'}]",
+            "an example is a name, or a table of name, args, weights",
+        ),
+    ],
+)
+def test_examples_that_fail(plugin, dist, examples, said):
+    plugin(dist, head=f"{HEAD}\ndef examples():\n    {examples}")
+    failed = outcome(dist, f"plugin {dist}: targets")
+    assert failed.verdict == "failed"
+    assert said in failed.message
+    assert outcome(dist, "projection head plain: made").verdict == "passed"
+
+
+WIDE = """
+from torch import nn
+
+class Head(nn.Module):
+    def __init__(self, *, in_dim: int, out_dim: int, hidden_dim: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(in_dim, hidden_dim), nn.Linear(hidden_dim, out_dim))
+
+    def forward(self, features):
+        return self.layers(features)
+"""
+SEVEN = {"name": "plain", "args": {"hidden_dim": 7}}
+
+
+def test_arguments_to_check_with(plugin):
+    plugin("zoo-wide", head=f"{WIDE}\ndef examples():\n    return [{SEVEN}]")
+    outcomes = [run(each) for each in cases_of_plugin("zoo-wide") if each.subject.kind != "plugin"]
+    assert {each.case.subject.name for each in outcomes} == {"plain(hidden_dim=7)"}
+    assert {each.verdict for each in outcomes} == {"passed"}
+
+
+def test_arguments_in_the_marker_and_the_command(plugin):
+    plugin("zoo-narrow", head=WIDE)
+    bare = outcome("zoo-narrow", "projection head plain: made")
+    assert "missing 1 required keyword-only argument: 'hidden_dim'" in bare.message
+    title = "projection head plain(hidden_dim=7): made"
+    assert outcome("zoo-narrow", title, examples={"plain": [SEVEN]}).verdict == "passed"
+    with pytest.raises(
+        RegistryError, match=r"examples: zoo-narrow has no component 'plian'. Did you mean 'plain'"
+    ):
+        cases_of_plugin("zoo-narrow", examples={"plian": [SEVEN]})
+    words = ["check", "plain", "--arg", "hidden_dim=7", "--only", "made", "--json"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["outcomes"][0]["name"] == "plain(hidden_dim=7)"
+
+
+def test_a_family_is_refused_with_names_of_members():
+    with pytest.raises(RegistryError, match=r"'timm/\*' is a family of names; .* timm/resnet10t,"):
+        cases_of_name("timm/*")
+
+
+def test_no_verdict_is_no_success():
+    done = CliRunner().invoke(app, ["check", "info-nce", "--only", "loss nothing"])
+    assert "no check has 'loss nothing' in its title" in str(done.exception)
+    done = CliRunner().invoke(app, ["check", "vit-s16", "--only", "vit-s16: sizes"])
+    assert done.exit_code == 1
+    assert str(done.exception) == "none of 1 checks applies: nothing was found out"
 
 
 def test_import_light(plugin):
@@ -124,7 +203,7 @@ def test_requirement(plugin, stated):
     plugin("zoo-any", requires=stated)
     failed = outcome("zoo-any", "plugin zoo-any: requirement")
     assert failed.verdict == "failed"
-    assert 'add to its dependencies, for example, "clip-zoo>=0.1,<1"' in failed.message
+    assert 'add to its dependencies, for example, "clip-zoo>=0.1,<0.2"' in failed.message
 
 
 @pytest.mark.parametrize(
@@ -197,6 +276,8 @@ def test_the_command_for_one_name():
     [
         (["plugin"], "write 'zoo check plugin DIST', or one name or file"),
         (["linear", "zoo-plain"], "write 'zoo check plugin DIST', or one name or file"),
+        (["mlp-gelu", "--arg", "hidden_dim"], "write --arg KEY=VALUE, as in --arg hidden_dim=64"),
+        (["plugin", "zoo-plain", "--arg", "a=1"], "a plugin gives arguments in examples()"),
     ],
 )
 def test_wrong_usage(words, said):

@@ -31,6 +31,12 @@ def check(
     only: Annotated[
         str | None, typer.Option(help="Only checks whose title has this in it, as 'export'.")
     ] = None,
+    arg: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE", help="An argument of the component's factory; may be repeated."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check a spec file before anything is fetched; or run the conformance checks of a component,
@@ -40,13 +46,20 @@ def check(
     if (what == "plugin") != (distribution is not None):
         raise typer.BadParameter("write 'zoo check plugin DIST', or one name or file")
     if is_spec_file(what) or changes:
-        if only or as_json:
-            raise typer.BadParameter("--only and --json are for conformance checks")
+        if only or arg or as_json:
+            raise typer.BadParameter("--only, --arg and --json are for conformance checks")
         _check_spec(what, changes)
         return
+    if arg and distribution:
+        raise typer.BadParameter("--arg is for one name; a plugin gives arguments in examples()")
+    if any("=" not in each for each in arg or []):
+        raise typer.BadParameter("write --arg KEY=VALUE, as in --arg hidden_dim=64")
     from zoo.testing import cases_of_name, cases_of_plugin
 
-    cases = cases_of_name(what) if distribution is None else cases_of_plugin(distribution)
+    if distribution is None:
+        cases = cases_of_name(what, args=overrides_from(arg))
+    else:
+        cases = cases_of_plugin(distribution)
     chosen = [case for case in cases if only is None or only in case.title]
     if not chosen:
         known = sorted({case.check.name for case in cases})
@@ -56,6 +69,8 @@ def check(
         print_json({**_counts(outcomes), "outcomes": [each.as_json() for each in outcomes]})
     else:
         _print(outcomes)
+    if all(each.verdict == "does not apply" for each in outcomes):
+        raise ZooError(f"none of {len(outcomes)} checks applies: nothing was found out")
     if any(each.verdict == "failed" for each in outcomes):
         raise typer.Exit(1)
 

@@ -6,7 +6,8 @@ import io
 import sys
 
 from zoo.cli.console import out, print_json, table
-from zoo.registry import KINDS, Catalog, Component, as_kind, catalog
+from zoo.registry import KINDS, Catalog, Component, as_kind, load_catalog
+from zoo.registry.asking import LISTING_SECONDS
 
 __all__ = ["KIND_HELP", "PATTERN_HELP", "STRICT_HELP", "print_list"]
 
@@ -24,7 +25,7 @@ def print_list(
             sys.stdout.reconfigure(encoding="utf-8")
         else:
             sys.stdout.reconfigure(errors="backslashreplace")
-    names = catalog()
+    names = load_catalog(seconds=LISTING_SECONDS)
     chosen = names.select(as_kind(kind) if kind else None, pattern)
     if as_json:
         failures = [

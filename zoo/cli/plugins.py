@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from zoo.cli.console import out, print_json, table
 from zoo.cli.options import AsJson
-from zoo.registry import Catalog, Origin, catalog
+from zoo.registry import Catalog, Origin, load_catalog
+from zoo.registry.asking import LISTING_SECONDS
 
 __all__ = ["plugins"]
 
 
 def plugins(as_json: AsJson = False) -> None:
     """Show the installed plugins, what they offer, and what failed."""
-    names = catalog()
+    names = load_catalog(seconds=LISTING_SECONDS)
     if as_json:
         print_json(
             [

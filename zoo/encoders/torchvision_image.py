@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torchvision import models
 
@@ -124,32 +125,38 @@ _LAST_MAPS = (
     "inception5b",  # GoogLeNet
     "Mixed_7c",  # Inception
     "layers",  # MNASNet
-    "blocks.3",  # MaxViT
+    "blocks",  # MaxViT
     "permute",  # Swin
     "features",
-    "encoder",  # ViT
 )
 """The layer whose output an architecture pools; the first of them that it has."""
 
 
 def _last_map(backbone: nn.Module) -> str:
-    modules = dict(backbone.named_modules())
-    return next(name for name in _LAST_MAPS if name in modules)
+    parts = dict(backbone.named_children())
+    return next((name for name in _LAST_MAPS if name in parts), "encoder")
 
 
-def _tokens(layer: str, backbone: nn.Module, images: Tensor) -> Tensor:
-    """What `layer` says, as `Float[B, places, channels]`, without the class token."""
-    seen: list[Tensor] = []
-    hook = backbone.get_submodule(layer).register_forward_hook(
-        lambda module, inputs, output: seen.append(output)
-    )
-    try:
-        backbone(images)
-    finally:
-        hook.remove()
-    if seen[0].ndim == 3:
-        return seen[0][:, 1:]
-    return seen[0].flatten(2).transpose(1, 2)
+def _tokens(layer: str, backbone: Any, images: Tensor) -> Tensor:
+    """What `layer` says, as `Float[B, places, channels]`, without the class token.
+
+    The parts run one after another up to it. A hook on the layer would be shared by threads.
+    """
+    if isinstance(backbone, models.VisionTransformer):
+        patches = backbone._process_input(images)
+        class_token = backbone.class_token.expand(patches.shape[0], -1, -1)
+        encoded: Tensor = backbone.encoder(torch.cat([class_token, patches], dim=1))
+        return encoded[:, 1:]
+    rescales = hasattr(backbone, "_transform_input")  # GoogLeNet, Inception
+    features = backbone._transform_input(images) if rescales else images
+    for name, part in backbone.named_children():
+        for step in part if isinstance(part, nn.ModuleList) else [part]:
+            features = step(features)
+        if name == layer:
+            break
+    if isinstance(backbone, models.DenseNet):  # its last activation is no part of it
+        features = features.relu()
+    return features.flatten(2).transpose(1, 2)
 
 
 def _preprocess(transforms: Any, image_size: int | None) -> Preprocess:

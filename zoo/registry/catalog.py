@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 import os
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
 from zoo.errors import PluginError, RegistryError, suggestion
-from zoo.registry.chains import unsound
 from zoo.registry.component import (
     KINDS,
     Component,
@@ -21,12 +20,8 @@ from zoo.registry.component import (
     check_name,
     describe,
 )
-from zoo.registry.guard import inside_hook_module
 from zoo.registry.hooks import components_of_hooks
-from zoo.registry.layers import builtin_path, read_layer, user_path
 from zoo.registry.names import Catalog, Match
-from zoo.registry.plugins import discover
-from zoo.registry.requirements import zoo_version
 
 __all__ = ["Catalog", "Match", "available", "catalog", "load_catalog", "register"]
 
@@ -70,30 +65,48 @@ def register(kind: str, name: str, factory: Callable[..., Any], *, summary: str 
 _session: list[Component] = []
 
 
-@functools.cache
-def catalog() -> Catalog:
+class _Once:
     """The catalogue of this process, read once; `catalog.cache_clear()` makes the next call read anew."""
-    return load_catalog()
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._names: Catalog | None = None
+
+    def __call__(self) -> Catalog:
+        with self._lock:  # of several threads one reads, and the others wait for it
+            if self._names is None:
+                self._names = load_catalog()
+            return self._names
+
+    def cache_clear(self) -> None:
+        with self._lock:
+            self._names = None
 
 
-def load_catalog(allow: Iterable[str] | None = None) -> Catalog:
+catalog = _Once()
+
+
+def load_catalog(allow: Iterable[str] | None = None, *, seconds: float | None = None) -> Catalog:
     """Read all layers: built-in, plugins, the user's file, the session. Later layers win.
 
     Args:
         allow: the only plugins to read, by distribution, in place of what `$ZOO_PLUGINS` says.
+        seconds: for all hook modules together, 30 if not given, so that none is missed on a slow
+            disk. `$ZOO_PLUGIN_SECONDS` may say more.
 
     Raises:
-        RegistryError: the built-in or the user's file is not valid, or a hook module asks for names
-            while they are being read.
+        RegistryError: the built-in or the user's file is not valid, or `$ZOO_PLUGIN_SECONDS`.
         PluginError: a plugin failed, and `ZOO_STRICT=1` is set.
     """
-    if inside_hook_module():
-        raise RegistryError("a hook module asks for names while they are read; offer them, no more")
+    # Here, because hook modules import this package too, in a process that lists nothing.
+    from zoo.registry.chains import unsound
+    from zoo.registry.plugins import discover
+
     table: dict[Kind, dict[str, tuple[Component, ...]]] = {kind: {} for kind in KINDS}
     for component in _builtin():
         table[component.kind][component.name] = (component,)
 
-    found, failures, plugins = discover(allow)
+    found, failures, plugins = discover(allow, seconds)
     for component in found:
         claims = table[component.kind].get(component.name, ())
         if claims and claims[0].origin.layer == "built-in":
@@ -137,6 +150,9 @@ def load_catalog(allow: Iterable[str] | None = None) -> Catalog:
 
 
 def _builtin() -> Iterable[Component]:
+    from zoo.registry.layers import builtin_path, read_layer
+    from zoo.registry.requirements import zoo_version
+
     origin = Origin("built-in", "clip-zoo", zoo_version())
     for component, _ in read_layer(builtin_path(), origin):
         yield component
@@ -145,6 +161,8 @@ def _builtin() -> Iterable[Component]:
 
 
 def _user() -> list[tuple[Component, bool]]:
+    from zoo.registry.layers import read_layer, user_path
+
     path = user_path()
     return [] if path is None else read_layer(path, Origin("user file", str(path)))
 

@@ -11,13 +11,20 @@ from zoo.errors import RegistryError, suggestion
 from zoo.registry import hookspecs
 from zoo.registry.component import Component, Kind, Origin, check_name, one_line
 
-__all__ = ["components_of_hooks"]
+__all__ = ["HEAVY", "HOOKS", "LONGEST", "MOST", "components_of_hooks"]
 
-_HOOKS: dict[str, Kind] = {
+HEAVY = frozenset(
+    {"torch", "torchvision", "timm", "transformers", "tensorflow", "jax", "open_clip"}
+)
+"""Libraries that a hook module may not import, because every listing would wait for them."""
+HOOKS: dict[str, Kind] = {
     "zoo_projection_heads": "projection_heads",
     "zoo_losses": "losses",
 }
-_MOST = 1000
+MOST = 1000
+"""Components that one hook may return."""
+LONGEST = 500
+"""Characters of a name, a target or a summary."""
 
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 200
@@ -37,10 +44,10 @@ def components_of_hooks(plugin: object, origin: Origin) -> list[Component]:
         manager.register(plugin)
         manager.check_pending()
     except pluggy.PluginValidationError as error:
-        raise RegistryError(f"{error}; the hooks are {', '.join(_HOOKS)}") from error
+        raise RegistryError(f"{error}; the hooks are {', '.join(HOOKS)}") from error
     _check_marks(plugin, bool(manager.get_hookcallers(plugin)))
     components = []
-    for hook, kind in _HOOKS.items():
+    for hook, kind in HOOKS.items():
         caller = getattr(manager.hook, hook)
         if not caller.get_hookimpls():
             continue
@@ -54,7 +61,7 @@ def components_of_hooks(plugin: object, origin: Origin) -> list[Component]:
 
 def _check_marks(plugin: object, has_hooks: bool) -> None:
     """Refuse a module whose hooks would never be called, which nobody would notice."""
-    for hook in _HOOKS:
+    for hook in HOOKS:
         function = getattr(plugin, hook, None)
         marks = (f"{hookspecs.PROJECT}_impl", f"{hookspecs.PROJECT}_spec")
         if callable(function) and not any(hasattr(function, mark) for mark in marks):
@@ -62,9 +69,9 @@ def _check_marks(plugin: object, has_hooks: bool) -> None:
                 f"{hook}() is not marked as a hook; write @hookimpl above it (from zoo import hookimpl)"
             )
     if not has_hooks:
-        near = "".join(suggestion(name, _HOOKS) for name in dir(plugin) if name.startswith("zoo_"))
+        near = "".join(suggestion(name, HOOKS) for name in dir(plugin) if name.startswith("zoo_"))
         raise RegistryError(
-            f"the hook module has no hook; define {' or '.join(f'{hook}()' for hook in _HOOKS)}, "
+            f"the hook module has no hook; define {' or '.join(f'{hook}()' for hook in HOOKS)}, "
             f"marked with @hookimpl (from zoo import hookimpl).{near}"
         )
 
@@ -73,9 +80,9 @@ def _items(hook: str, returned: object) -> Sequence[object]:
     if not isinstance(returned, (list, tuple)):
         shown = _short.repr(returned)
         raise RegistryError(f"{hook}() returned {shown}; it returns a list of HookedComponent")
-    if len(returned) > _MOST:
+    if len(returned) > MOST:
         raise RegistryError(
-            f"{hook}() returned {len(returned)} components, and {_MOST} is the limit; a family "
+            f"{hook}() returned {len(returned)} components, and {MOST} is the limit; a family "
             "('name/*') takes the rest of the name as an argument"
         )
     return returned
@@ -90,6 +97,10 @@ def _component(kind: Kind, hook: str, item: object, origin: Origin) -> Component
         value = getattr(item, field)
         if not isinstance(value, str):
             raise RegistryError(f"{hook}(): the {field} of {_short.repr(item)} is not text")
+        if len(value) > LONGEST and field in ("name", "target"):
+            raise RegistryError(
+                f"{hook}(): the {field} {_short.repr(value)} is longer than {LONGEST} characters"
+            )
         fields[field] = str.__str__(value)
     check_name(kind, fields["name"], f"{hook}()")
     return Component(

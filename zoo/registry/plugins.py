@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 
 from zoo.errors import RegistryError, suggestion
+from zoo.registry.asking import SECONDS, ask, components_of_answer, seconds_allowed
 from zoo.registry.component import (
     Component,
     Failure,
@@ -20,12 +22,9 @@ from zoo.registry.component import (
     normalised,
 )
 from zoo.registry.distributions import Installed, installed
-from zoo.registry.guard import HeavyImportError, guarded
-from zoo.registry.hooks import components_of_hooks
 from zoo.registry.layers import read_layer
 from zoo.registry.requirements import refusal
 from zoo.registry.targets import Targets
-from zoo.registry.timeout import seconds_allowed
 
 __all__ = ["discover"]
 
@@ -41,15 +40,16 @@ _DISTRIBUTION = "distribution"
 
 
 def discover(
-    allow: Iterable[str] | None = None,
+    allow: Iterable[str] | None = None, seconds: float | None = None
 ) -> tuple[list[Component], list[Failure], list[Origin]]:
     """The components of all plugins that are allowed, the failures, and the distributions read.
 
-    Encoders and datasets are read from entry-point metadata alone; hook modules are imported,
-    under guard and within a time.
+    Encoders and datasets are read from entry-point metadata alone; hook modules are asked, all at
+    once, in a process of their own.
 
     Args:
         allow: the only distributions to read, in place of what `$ZOO_PLUGINS` says.
+        seconds: for all hook modules together; `$ZOO_PLUGIN_SECONDS` may say more.
 
     Raises:
         RegistryError: `$ZOO_PLUGIN_SECONDS` is not a number of seconds.
@@ -57,8 +57,9 @@ def discover(
     components: list[Component] = []
     failures: list[Failure] = []
     origins: list[Origin] = []
+    sound: list[Installed] = []
     allowed, by = _allowed(allow)
-    seconds, targets = seconds_allowed(), Targets()
+    seconds = seconds_allowed(seconds or SECONDS)
     seen: set[str] = set()
     for found in installed(_GROUPS):
         seen.add(normalised(found.origin.name))
@@ -70,8 +71,13 @@ def discover(
             part, fault = "requirement", refusal(found.requirements, found.origin.name)
         if fault:
             failures.append(Failure(_DISTRIBUTION, part, found.origin, fault))
-            continue
-        offered, failed = _offers(found, seconds, targets)
+        else:
+            sound.append(found)
+    entries = [entry for found in sound for entry in found.entries]
+    answers = ask([_value(each) for each in entries if each.group == _HOOK_GROUP], seconds)
+    targets = Targets()
+    for found in sound:
+        offered, failed = _offers(found, answers, targets)
         components += offered
         failures += failed
     for name in sorted((allowed or set()) - seen):
@@ -81,16 +87,21 @@ def discover(
 
 
 def _offers(
-    found: Installed, seconds: float, targets: Targets
+    found: Installed, answers: Mapping[str, Any], targets: Targets
 ) -> tuple[list[Component], list[Failure]]:
     """What one distribution offers, and what of it failed."""
     offered: dict[tuple[Kind, str], Component] = {}
     failures: list[Failure] = []
     for entry in found.entries:
         try:
-            components = _read(entry, found.origin, seconds)
+            components = _read(entry, found.origin, answers)
         except Exception as error:
-            failures.append(Failure(entry.group, entry.name, found.origin, _reason(error)))
+            reason = (
+                str(error)
+                if isinstance(error, RegistryError)
+                else f"{type(error).__name__}: {error}"
+            )
+            failures.append(Failure(entry.group, entry.name, found.origin, reason))
             continue
         for component in components:
             kind, name = component.kind, component.name
@@ -107,15 +118,14 @@ def _offers(
     return list(offered.values()), failures
 
 
-def _read(entry: EntryPoint, origin: Origin, seconds: float) -> list[Component]:
-    value = re.sub(r"\[.*\]$", "", "".join(entry.value.split()))  # extras are pip's business
+def _value(entry: EntryPoint) -> str:
+    return re.sub(r"\[.*\]$", "", "".join(entry.value.split()))  # extras are pip's business
+
+
+def _read(entry: EntryPoint, origin: Origin, answers: Mapping[str, Any]) -> list[Component]:
+    value = _value(entry)
     if entry.group == _HOOK_GROUP:
-        module = value.partition(":")[0]
-        if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", module):
-            raise RegistryError(
-                f"the entry point names {entry.value!r}; write the hook module's name"
-            )
-        return guarded(module, seconds, lambda: components_of_hooks(entry.load(), origin))
+        return components_of_answer(answers[value], origin)
     if entry.group == _REGISTRY_GROUP:
         return [component for component, _ in read_layer(_fragment(value), origin)]
     kind = _COMPONENT_GROUPS[entry.group]
@@ -160,12 +170,3 @@ def _allowed(allow: Iterable[str] | None) -> tuple[set[str] | None, str]:
     else:
         return None, ""
     return {normalised(name) for name in names if name.strip()}, by
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, (RegistryError, HeavyImportError)):
-        return str(error)
-    try:
-        return f"{type(error).__name__}: {error}"
-    except Exception:  # even its message fails
-        return type(error).__name__

@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 from zoo.registry.component import normalised
 
-__all__ = ["refusal", "zoo_version"]
+__all__ = ["range_from", "refusal", "zoo_version"]
 
 _ZOO = "clip-zoo"
 
@@ -19,6 +19,21 @@ def zoo_version() -> str | None:
         return version(_ZOO)
     except Exception:  # not installed, or an import finder of somebody else that cannot look
         return None
+
+
+def range_from(installed: str) -> str:
+    """The requirement of a plugin written for this version of zoo: up to the next that may break it.
+
+    Before 1.0 that is the next minor version, from then on the next major one.
+    """
+    from packaging.version import Version
+
+    found = Version(installed)
+    start = f"{found.major}.{found.minor}"
+    if found < Version(start):  # a pre-release of it
+        start = found.public
+    end = f"{found.major + 1}" if found.major else f"0.{found.minor + 1}"
+    return f"{_ZOO}>={start},<{end}"
 
 
 def refusal(requirements: Iterable[str], distribution: str) -> str:

@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 
 from zoo.errors import FolderError, RegistryError
 from zoo.registry import Kind, as_kind, catalog, describe
+from zoo.registry.requirements import range_from
 from zoo.scaffold.kinds import PluginKind
 
 __all__ = ["Scaffold", "write_plugin"]
@@ -66,7 +67,7 @@ class Scaffold:
         return names | {
             "described": describe(self.registry_kind),
             "edit": self.edit.as_posix(),
-            "zoo_range": _zoo_range(version("clip-zoo")),
+            "zoo_range": range_from(version("clip-zoo")),
             "group": joint.group,
             "entry": Template(joint.entry).substitute(names),
             "use": Template(joint.use).substitute(names),
@@ -160,9 +161,3 @@ def _fill(scaffold: Scaffold, folder: Path) -> None:
             file.parent.mkdir(parents=True, exist_ok=True)
             text = Template(template.read_text(encoding="utf-8")).substitute(fields)
             file.write_text(text, encoding="utf-8", newline="\n")
-
-
-def _zoo_range(installed: str) -> str:
-    """The requirement on zoo: this minor version and later ones, up to the next major one."""
-    major, minor = installed.split(".")[:2]
-    return f"clip-zoo>={major}.{minor},<{int(major) + 1}"

@@ -56,6 +56,11 @@ class Check:
     what: str
     function: Callable[[Any], None]
 
+    @property
+    def depends_on_torch(self) -> bool:
+        """Whether what fails on one machine may pass on another: an excuse may be idle then."""
+        return self.name in ("export", "device")
+
 
 @dataclass(frozen=True, eq=False)
 class Case:
@@ -113,7 +118,8 @@ def require(holds: bool, message: str) -> None:
 def run(case: Case) -> Outcome:
     """Run one case, with torch seeded alike each time and warnings ignored.
 
-    An expected failure needs a reason in words, and must fail: what passes needs no excuse.
+    An expected failure needs a reason in words, and must fail: what passes needs no excuse. Only of
+    `export` and `device`, where much depends on torch's version, may an excuse be idle.
     """
     import torch
 
@@ -140,6 +146,6 @@ def run(case: Case) -> Outcome:
         verdict, message = "failed", "an expected failure needs a reason in words"
     elif reason is not None and verdict == "failed":
         verdict, message = "expected failure", f"{reason} ({message})"
-    elif reason is not None and verdict == "passed":
+    elif reason is not None and verdict == "passed" and not case.check.depends_on_torch:
         verdict, message = "failed", f"it passes, and should not be declared to fail: {reason}"
     return Outcome(case, verdict, time.perf_counter() - start, message, error)

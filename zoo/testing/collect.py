@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import distribution as installed
 from typing import Any, Literal
 
-from zoo.errors import DeprecatedNameWarning, RegistryError, UnknownNameError, suggestion
+from zoo.errors import (
+    DeprecatedNameWarning,
+    RegistryError,
+    UnknownNameError,
+    suggestion,
+)
 from zoo.registry import KINDS, Catalog, Component, Kind, as_kind, load_catalog
 from zoo.registry.component import normalised
 from zoo.registry.resolve import resolve
 from zoo.testing.case import Case, Check, Subject, checks, require
 from zoo.testing.datasets import DATASET, DatasetSubject
 from zoo.testing.encoders import IMAGE_ENCODER, TEXT_ENCODER
+from zoo.testing.examples import Example, examples_of, full_name
 from zoo.testing.heads import HEAD
 from zoo.testing.losses import LOSS
 from zoo.testing.models import MODEL, ModelSubject
@@ -65,8 +72,8 @@ def cases_of_factory(
     if found == "models":
         raise RegistryError("a named model is data and has no factory; check it by its name")
     if found == "datasets":
-        return _cases(DatasetSubject(name, factory))
-    return _cases(ComponentSubject(found, name, factory, dict(args or {})))
+        return _cases(DatasetSubject(name, lambda: factory))
+    return _cases(ComponentSubject(found, name, lambda: factory, dict(args or {})))
 
 
 def cases_of_name(
@@ -74,8 +81,12 @@ def cases_of_name(
 ) -> list[Case]:
     """The cases of whatever has this name, in every kind that has it.
 
+    Args:
+        args: what its factory gets.
+
     Raises:
         UnknownNameError: nothing has it.
+        RegistryError: it is a family of names.
     """
     names = load_catalog()
     kinds = [as_kind(kind)] if kind else list(KINDS)
@@ -85,7 +96,12 @@ def cases_of_name(
             match = names.find(each, name)
         except UnknownNameError:
             continue
-        found += _cases_of(names, match.component, [name], args)
+        if name.endswith("*"):
+            members = ", ".join(each.name for each in _examples(names, match.component))
+            raise RegistryError(
+                f"{name!r} is a family of names; check a member of it, such as {members or 'another'}"
+            )
+        found += _cases_of(names, match.component, Example(name, dict(args or {})))
     if not found:
         known = [names.shown_name(each) for each in names.select()]
         raise UnknownNameError(f"nothing is called {name!r}.{suggestion(name, known)}")
@@ -95,7 +111,7 @@ def cases_of_name(
 def cases_of_plugin(
     distribution: str,
     *,
-    examples: Mapping[str, list[str]] | None = None,
+    examples: Mapping[str, Iterable[str | Mapping[str, Any]]] | None = None,
     expected: Mapping[str, str] | None = None,
 ) -> list[Case]:
     """The cases of a distribution and of every component, model and dataset that it adds.
@@ -103,12 +119,15 @@ def cases_of_plugin(
     It need not be among `$ZOO_PLUGINS`.
 
     Args:
-        examples: members to check of families, such as `{"timm/*": ["timm/resnet18"]}`, in place
-            of what `examples()` beside the factory says.
-        expected: titles of cases to the reasons why they are known to fail.
+        examples: what to check of a component, in place of what `examples()` beside its factory
+            says: names, or tables with arguments, such as `{"timm/*": ["timm/resnet18"]}` or
+            `{"mlp-gelu": [{"name": "mlp-gelu", "args": {"hidden_dim": 64}}]}`.
+        expected: titles of cases to the reasons why they are known to fail, besides the components'
+            own `expected_failures`.
 
     Raises:
-        RegistryError: no such plugin is installed, or `expected` names no case.
+        RegistryError: no such plugin is installed, or `expected` names no case, or `examples` no
+            component.
     """
     try:
         installed(distribution)
@@ -120,12 +139,17 @@ def cases_of_plugin(
     names = load_catalog(_allowed(distribution))
     plugin = PluginSubject(distribution, names)
     found = _cases(plugin)
+    components = {each.name: each for each in plugin.components()}
+    for name in examples or {}:
+        if name not in components:
+            raise RegistryError(
+                f"examples: {distribution} has no component {name!r}.{suggestion(name, components)}"
+            )
     for component in plugin.components():
-        if component.is_family:
-            members = (examples or {}).get(component.name, _examples(names, component))
-        else:
-            members = [_full_name(component)]
-        found += _cases_of(names, component, members, None)
+        given = (examples or {}).get(component.name)
+        chosen = _examples(names, component) if given is None else map(Example.of, given)
+        for example in chosen:
+            found += _cases_of(names, component, example)
     reasons = dict(expected or {})
     titles = [case.title for case in found]
     for title in reasons:
@@ -141,39 +165,36 @@ def _cases(subject: Subject) -> list[Case]:
     return [Case(subject, check) for check in _CHECKS[subject.kind]]
 
 
-def _cases_of(
-    names: Catalog, component: Component, members: list[str], args: Mapping[str, Any] | None
-) -> list[Case]:
-    found: list[Case] = []
-    for member in members:
-        shown = member.removeprefix(f"{component.origin.name}/")
-        if component.kind == "models":
-            found += _cases(ModelSubject(shown, member, names))
-            continue
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecatedNameWarning)
-            resolved = resolve(names, component.kind, member, args)
-        if component.kind == "datasets":
-            found += _cases(DatasetSubject(shown, resolved.load()))
-            continue
-        found += _cases(
-            ComponentSubject(component.kind, shown, resolved.load(), resolved.args, resolved.rest)
+def _cases_of(names: Catalog, component: Component, example: Example) -> list[Case]:
+    shown = replace(example, name=example.name.removeprefix(f"{component.origin.name}/")).title
+    if component.kind == "models":
+        return _cases(ModelSubject(shown, example.name, names))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecatedNameWarning)
+        resolved = resolve(names, component.kind, example.name, example.args)
+    if component.kind == "datasets":
+        return _cases(DatasetSubject(shown, resolved.load))
+    return _cases(
+        ComponentSubject(
+            component.kind, shown, resolved.load, resolved.args, resolved.rest, example.weights
         )
-    return found
+    )
 
 
-def _examples(names: Catalog, component: Component) -> list[str]:
-    """What a family's module says; the check `families` is there for those that say nothing."""
-    factory = resolve(names, component.kind, f"{_full_name(component)[:-1]}any").load()
-    given = getattr(sys.modules.get(factory.__module__), "examples", list)
-    prefix = component.name[:-1]
-    return [each for each in given() if each.startswith(prefix)]
+def _examples(names: Catalog, component: Component) -> list[Example]:
+    """What its module says; if nothing, a component as it is, and nothing of a family.
 
-
-def _full_name(component: Component) -> str:
-    if component.origin.layer == "plugin":
-        return f"{component.origin.name}/{component.name}"
-    return component.name
+    Whatever is wrong with the module, the check `targets` reports it.
+    """
+    found: list[Example] = []
+    if component.kind != "models":
+        with warnings.catch_warnings(), contextlib.suppress(Exception, SystemExit):
+            warnings.simplefilter("ignore")
+            found = examples_of(names, component)
+    if not found and not component.is_family:
+        return [Example(full_name(component))]
+    prefix = full_name(component).removesuffix(component.name)
+    return [replace(each, name=prefix + each.name) for each in found]
 
 
 def _allowed(distribution: str) -> set[str] | None:

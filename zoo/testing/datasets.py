@@ -9,10 +9,10 @@ from typing import Any
 
 from zoo.data.pairs import ImageTextDataset, Pair
 from zoo.data.pictures import open_picture
-from zoo.errors import DataError
+from zoo.errors import DataError, PluginError
 from zoo.registry import Kind
 from zoo.testing import elsewhere
-from zoo.testing.case import CheckFailed, require
+from zoo.testing.case import CheckFailed, NotApplicable, require
 
 __all__ = ["DATASET", "DatasetSubject"]
 
@@ -25,18 +25,39 @@ class DatasetSubject:
     """A dataset by its factory."""
 
     name: str
-    factory: Callable[[], Any]
+    load: Callable[[], Callable[[], Any]]
+    """Imports the factory."""
     kind: Kind = "datasets"
 
     @cached_property
+    def made(self) -> ImageTextDataset | CheckFailed:
+        """The dataset, or why there is none."""
+        try:
+            dataset = self.load()()
+        except PluginError as error:
+            return CheckFailed(str(error))
+        except (Exception, SystemExit) as error:
+            return CheckFailed(f"it could not be made: {type(error).__name__}: {error}")
+        if not isinstance(dataset, ImageTextDataset):
+            return CheckFailed(
+                f"the factory gave {dataset!r:.80}, not a zoo.data.pairs.ImageTextDataset"
+            )
+        return dataset
+
+    @property
     def dataset(self) -> ImageTextDataset:
-        made = self.factory()
-        if not isinstance(made, ImageTextDataset):
-            raise CheckFailed(f"the factory gave {made!r}, not a zoo.data.pairs.ImageTextDataset")
-        return made
+        if isinstance(self.made, CheckFailed):
+            raise NotApplicable("it cannot be made, as the check 'made' says")
+        return self.made
 
     def expected_failures(self) -> Mapping[str, str]:
         return {}
+
+
+def made(subject: DatasetSubject) -> None:
+    """Its factory can be imported and makes a `zoo.data.pairs.ImageTextDataset`."""
+    if isinstance(subject.made, CheckFailed):
+        raise subject.made
 
 
 def splits(subject: DatasetSubject) -> None:
@@ -95,9 +116,10 @@ def concepts(subject: DatasetSubject) -> None:
 def fixed_split(subject: DatasetSubject) -> None:
     """Made again, here and in another process, it has the same pairs in the same splits."""
     first = elsewhere.digest_of(subject.dataset)
+    factory = subject.load()
     for where, again in (
-        ("made again", elsewhere.digest_of_splits(subject.factory)),
-        ("in another process", elsewhere.call(elsewhere.digest_of_splits, subject.factory)),
+        ("made again", elsewhere.digest_of_splits(factory)),
+        ("in another process", elsewhere.call(elsewhere.digest_of_splits, factory)),
     ):
         require(first == again, f"{where}, its pairs or their splits are others")
 
@@ -109,4 +131,4 @@ def licence(subject: DatasetSubject) -> None:
         require(isinstance(said, str) and bool(said.strip()), f"its {field} is {said!r}")
 
 
-DATASET = (splits, pictures, captions, concepts, fixed_split, licence)
+DATASET = (made, splits, pictures, captions, concepts, fixed_split, licence)

@@ -11,8 +11,12 @@ import sys
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from zoo.testing.case import CheckFailed
 
 if TYPE_CHECKING:
     from zoo.data.pairs import ImageTextDataset
@@ -24,29 +28,58 @@ __all__ = [
     "digest_of",
     "digest_of_splits",
     "forward",
+    "forward_of_another",
     "shares",
 ]
 
 PROCESSES = 2
-_LIMIT = 180.0
+LIMIT = 180.0
 """Seconds after which another process is given up."""
 _T = TypeVar("_T")
 
 
 def call(function: Callable[..., _T], *args: Any) -> _T:
-    """What a function of this module returns in another process."""
-    return _pool().submit(_beside, sys.path, function, *args).result(timeout=_LIMIT)
+    """What a function of this module returns in another process.
+
+    Raises:
+        CheckFailed: the process ended, or took too long; the next call gets another.
+    """
+    return _results([partial(_submit, function, *args)])[0]
 
 
 def call_together(function: Callable[..., _T], *args: Any) -> list[_T]:
-    """What it returns for ranks 0 and 1, given `(rank, file to meet at, *args)`, at the same time."""
+    """What it returns for ranks 0 and 1, given `(rank, file to meet at, *args)`, at the same time.
+
+    Raises:
+        CheckFailed: as `call`.
+    """
     with tempfile.TemporaryDirectory() as folder:
         meeting = str(Path(folder, "store"))
-        running: list[Future[_T]] = [
-            _pool().submit(_beside, sys.path, function, rank, meeting, *args)
-            for rank in range(PROCESSES)
-        ]
-        return [each.result(timeout=_LIMIT) for each in running]
+        return _results(
+            [partial(_submit, function, rank, meeting, *args) for rank in range(PROCESSES)]
+        )
+
+
+def _results(starts: list[Callable[[], Future[_T]]]) -> list[_T]:
+    try:
+        return [each.result(timeout=LIMIT) for each in [start() for start in starts]]
+    except BrokenProcessPool as error:
+        _end_pool()
+        raise CheckFailed(
+            "the other process ended before it answered. (A script that runs the kit does so under "
+            'if __name__ == "__main__":)'
+        ) from error
+    except TimeoutError as error:
+        _end_pool()
+        raise CheckFailed(f"another process gave no answer in {LIMIT:g} s") from error
+    except Exception:
+        if len(starts) > 1:  # the others may wait for the one that failed
+            _end_pool()
+        raise
+
+
+def _submit(function: Callable[..., _T], *args: Any) -> Future[_T]:
+    return _pool().submit(_with_path, sys.path, pickle.dumps((function, args)))
 
 
 @functools.cache
@@ -58,14 +91,25 @@ def _pool() -> ProcessPoolExecutor:
     return pool
 
 
+def _end_pool() -> None:
+    """End its processes, which may hang; the next call starts new ones."""
+    pool = _pool()
+    _pool.cache_clear()
+    processes = list((pool._processes or {}).values())
+    for process in processes:
+        process.kill()
+    pool.shutdown(wait=False, cancel_futures=True)
+
+
 def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
 
 
-def _beside(path: list[str], function: Callable[..., _T], *args: Any) -> _T:
+def _with_path(path: list[str], packed: bytes) -> Any:
     sys.path[:] = path  # what can be imported there can be imported here
+    function, args = pickle.loads(packed)
     return function(*args)
 
 
@@ -75,6 +119,16 @@ def forward(packed: bytes, inputs: tuple[Any, ...]) -> Any:
 
     with torch.no_grad():
         return pickle.loads(packed)(*inputs)
+
+
+def forward_of_another(maker: Callable[[], Any], state: dict[str, Any], inputs: Any) -> Any:
+    """Make a module, load its state and run it."""
+    import torch
+
+    module = maker().eval()
+    module.load_state_dict(state)
+    with torch.no_grad():
+        return module(*inputs)
 
 
 def digest_of_splits(factory: Callable[[], ImageTextDataset]) -> str:

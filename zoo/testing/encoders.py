@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
+from itertools import cycle, islice
+from types import SimpleNamespace
 from typing import Any, cast
 
 import torch
@@ -12,29 +12,29 @@ from PIL import Image
 from torch import Tensor, nn
 
 from zoo.clip import CLIPImageEncoder, CLIPTextEncoder
-from zoo.contracts import check_encoder
+from zoo.contracts import in_dim_for
 from zoo.encoders.preprocess import Preprocess
-from zoo.errors import PluginError
+from zoo.errors import SpecError
 from zoo.testing.case import CheckFailed, NotApplicable, require
-from zoo.testing.modules import EVERY_TOWER_PART
-from zoo.testing.subject import ComponentSubject, difference, quietly, scalar_of
+from zoo.testing.network import network_watched
+from zoo.testing.subject import ComponentSubject, difference, quietly, same, scalar_of
+from zoo.testing.tower_parts import EVERY_TOWER_PART
 
 __all__ = ["IMAGE_ENCODER", "TEXT_ENCODER"]
 
-LONG_TEXT = "a very long story about a cat " * 500
+WORDS = ("a", "very", "long", "story", "about", "a", "cat")
+LONGEST_RUN = 1024
+"""Tokens of the longest text that is run; attention over more takes gigabytes."""
+UNKNOWN_TAG = "no-such-weights"
 PICTURE_SIZES = ((640, 480), (90, 400), (7, 7))
 """(width, height) in pixels of pictures that preprocessing is tried with."""
 
 
 def out_dim(subject: ComponentSubject) -> None:
-    """It has the attributes of the contract, and `out_dim` is the real one."""
+    """`out_dim` is the number of features that it gives."""
     encoder = subject.module
-    side: Any = subject.kind.partition("_")[0]
-    try:
-        check_encoder(side, encoder, "the factory")
-    except PluginError as error:
-        raise CheckFailed(str(error)) from error
-    for name in ("out_dim", "context_length") if side == "text" else ("out_dim",):
+    names = ("out_dim", "context_length") if subject.kind == "text_encoders" else ("out_dim",)
+    for name in names:
         value = getattr(encoder, name)
         require(isinstance(value, int) and value > 0, f"{name} is {value!r}, not a whole number")
     said = quietly(encoder, subject.inputs())
@@ -44,10 +44,42 @@ def out_dim(subject: ComponentSubject) -> None:
     )
 
 
+def weights(subject: ComponentSubject) -> None:
+    """Its weights tags are words, and weights that it does not have are refused."""
+    title = type(subject.module).__name__
+    tags = getattr(sys.modules.get(subject.factory.__module__), "weights_tags", None)
+    if tags is not None:  # zoo.build refuses others
+        found = tags() if subject.rest is None else tags(subject.rest)
+        require(
+            isinstance(found, (list, tuple))
+            and all(isinstance(each, str) and each.strip() for each in found),
+            f"weights_tags() gives {found!r:.200}, not a list of words",
+        )
+        return
+    try:
+        with network_watched():
+            subject.make(weights=UNKNOWN_TAG)
+    except Exception:  # of whatever kind: it is not swallowed
+        return
+    raise CheckFailed(
+        f"{title} took weights={UNKNOWN_TAG!r} and said nothing; refuse unknown ones by "
+        "zoo.weights.source.check_tag, or list the tags in weights_tags() beside the factory"
+    )
+
+
 def no_network(subject: ComponentSubject) -> None:
-    """With `weights=None` it is made without any connection."""
-    with _network_watched() as attempts:
-        subject.make()
+    """With `weights=None` it is made and run without any connection.
+
+    A tokenizer may fetch its files when they are first needed, once.
+    """
+    subject.inputs()
+    with network_watched() as attempts:
+        try:
+            encoder = subject.make().eval()
+            quietly(encoder, subject.inputs(module=encoder))
+        except Exception:
+            if not attempts:
+                raise
     require(not attempts, f"it connects to {', '.join(attempts[:3])}")
 
 
@@ -66,7 +98,7 @@ def frozen(subject: ComponentSubject) -> None:
     live = [name for name, each in encoder.named_modules() if each.training]
     require(not live, f"frozen, {(live or [''])[0] or 'it'} is in train mode after train()")
     for name, tensor in encoder.state_dict().items():
-        require(torch.equal(tensor, before[name]), f"frozen, {name!r} changes")
+        require(same(tensor, before[name]), f"frozen, {name!r} changes")
 
 
 def preprocess(subject: ComponentSubject) -> None:
@@ -92,7 +124,7 @@ def sizes(subject: ComponentSubject) -> None:
     if not getattr(encoder, "any_size", False):
         raise NotApplicable("it does not say any_size")
     height, width = encoder.preprocess.crop
-    for size in ((height + 32, width), (height, width * 2)):
+    for size in ((height * 2, width), (height, width * 2)):
         said = quietly(encoder, (torch.rand(1, 3, *size),))
         require(
             tuple(said.shape) == (1, encoder.out_dim),
@@ -101,26 +133,41 @@ def sizes(subject: ComponentSubject) -> None:
 
 
 def tokens(subject: ComponentSubject) -> None:
-    """Where it has `forward_tokens`, that gives a vector for each place, of each picture on its own."""
+    """Where it has `forward_tokens`, that gives a vector for each place, of each picture on its own.
+
+    Heads get as many channels as they were made for, of the module's dtype, with gradients.
+    """
     encoder = subject.module
     if not hasattr(encoder, "forward_tokens"):
         raise NotApplicable("it has no forward_tokens")
-    images = subject.inputs(2)[0]
-    with torch.no_grad():
+    images = subject.inputs(2)[0].requires_grad_()
+    try:
         said = encoder.forward_tokens(images)
-        alone = encoder.forward_tokens(images[1:])
+    except SpecError as error:
+        raise NotApplicable(str(error)) from error
     require(
         said.ndim == 3 and len(said) == 2 and bool(said.isfinite().all()),
         f"for 2 pictures it gives {tuple(said.shape)}, not finite (2, places, channels)",
     )
+    expected = in_dim_for(SimpleNamespace(takes_tokens=True), encoder, "a head")
+    require(
+        said.shape[-1] == expected,
+        f"heads are made for {expected} channels, and for 2 pictures it gives {said.shape[-1]}",
+    )
+    (gradient,) = torch.autograd.grad(scalar_of(said), images, allow_unused=True)
+    require(gradient is not None and bool(gradient.any()), "no gradient reaches the pictures")
+    with torch.no_grad():
+        alone = encoder.forward_tokens(images[1:])
+        half = subject.copy().to(torch.bfloat16).forward_tokens(images.bfloat16())
     gap = difference(said[1:], alone)
-    require(gap < 1e-3, f"a picture's vectors alone differ by {gap:.1e} from those in a batch")
+    require(gap < 1e-4, f"a picture's vectors alone differ by {gap:.1e} from those in a batch")
+    require(half.dtype == torch.bfloat16, f"moved to bfloat16, it gives {half.dtype}")
 
 
 def tokenizer(subject: ComponentSubject) -> None:
     """The tokenizer gives int64 ids and a mask of 0 and 1, no longer than `context_length`."""
     encoder = subject.module
-    for texts in (["a cat"], ["a cat", LONG_TEXT], [""], ["🐶 ünïcode", "a"]):
+    for texts in (["a cat"], ["a cat", _long_text(encoder)], [""], ["🐶 ünïcode", "a"]):
         ids, mask = _tokens(encoder, texts)
         require(
             ids.shape == mask.shape and ids.ndim == 2 and len(ids) == len(texts),
@@ -140,16 +187,18 @@ def truncation(subject: ComponentSubject) -> None:
     """A long text is cut to `context_length`, with the end token kept where texts have one."""
     encoder = subject.module
     ends = {_last_token(encoder, text) for text in ("a cat", "two dogs", "pizza!")}
-    ids, mask = _tokens(encoder, [LONG_TEXT])
+    ids, mask = _tokens(encoder, [_long_text(encoder)])
     require(
         ids.shape[1] == encoder.context_length and bool(mask[0].any()),
         f"a long text gives {ids.shape[1]} tokens, and context_length is {encoder.context_length}",
     )
-    last = _last_token(encoder, LONG_TEXT)
+    last = _last_token(encoder, _long_text(encoder))
     require(
         len(ends) > 1 or last in ends,
         f"short texts end with token {next(iter(ends))}, and a long one, cut, with {last}",
     )
+    if ids.shape[1] > LONGEST_RUN:
+        return
     said = quietly(encoder, (ids, mask))
     require(bool(said.isfinite().all()), "a text of full length gives numbers that are not finite")
 
@@ -163,15 +212,16 @@ def padding(subject: ComponentSubject) -> None:
     )
     padded = quietly(encoder, (ids, mask))[:1]
     gap = difference(alone, padded)
-    require(gap < 1e-3, f"padded to the length of another text, it differs by {gap:.1e}")
+    require(gap < 1e-4, f"padded to the length of another text, it differs by {gap:.1e}")
     for token in (0, int(ids[0, 0])):
         other = quietly(encoder, (ids.masked_fill(mask == 0, token), mask))[:1]
         gap = difference(alone, other)
-        require(gap < 1e-3, f"with id {token} under mask 0, it differs by {gap:.1e}")
+        require(gap < 1e-4, f"with id {token} under mask 0, it differs by {gap:.1e}")
 
 
-IMAGE_ENCODER = (out_dim, no_network, preprocess, sizes, tokens, frozen, *EVERY_TOWER_PART)
-TEXT_ENCODER = (out_dim, no_network, tokenizer, truncation, padding, frozen, *EVERY_TOWER_PART)
+_SPECIAL = (out_dim, weights, no_network, frozen)
+IMAGE_ENCODER = (*EVERY_TOWER_PART, *_SPECIAL, preprocess, sizes, tokens)
+TEXT_ENCODER = (*EVERY_TOWER_PART, *_SPECIAL, tokenizer, truncation, padding)
 
 
 def _tokens(encoder: Any, texts: list[str]) -> tuple[Tensor, Tensor]:
@@ -192,20 +242,6 @@ def _last_token(encoder: Any, text: str) -> int:
     return cast(int, row[-1])
 
 
-@contextmanager
-def _network_watched() -> Iterator[list[str]]:
-    """Refuses connections and name look-ups of this process, and collects where they went."""
-    attempts: list[str] = []
-
-    def refuse(*args: Any, **kwargs: Any) -> Any:
-        attempts.append(str(next((each for each in args if isinstance(each, (str, tuple))), "?")))
-        raise ConnectionRefusedError("connections are refused while a component is checked")
-
-    connect, look_up = socket.socket.connect, socket.getaddrinfo
-    socket.socket.connect = refuse  # type: ignore[method-assign]
-    socket.getaddrinfo = refuse
-    try:
-        yield attempts
-    finally:
-        socket.socket.connect = connect  # type: ignore[method-assign]
-        socket.getaddrinfo = look_up
+def _long_text(encoder: Any) -> str:
+    """As many words as tokens fit, and so more tokens, with those that begin and end a text."""
+    return " ".join(islice(cycle(WORDS), encoder.context_length + 1))

@@ -6,8 +6,8 @@ import torch
 
 from zoo.errors import ArgumentError
 from zoo.testing.case import require
-from zoo.testing.modules import EVERY_TOWER_PART
 from zoo.testing.subject import HEAD_SIZES, ComponentSubject, quietly
+from zoo.testing.tower_parts import EVERY_TOWER_PART
 
 __all__ = ["HEAD"]
 
@@ -40,4 +40,4 @@ def finite(subject: ComponentSubject) -> None:
         require(bool(said.isfinite().all()), f"features times {factor:g} give numbers not finite")
 
 
-HEAD = (shapes, finite, *EVERY_TOWER_PART)
+HEAD = (*EVERY_TOWER_PART, shapes, finite)

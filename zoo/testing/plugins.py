@@ -15,12 +15,13 @@ from packaging.requirements import Requirement
 from zoo.errors import ZooError
 from zoo.registry import Catalog, Component, describe
 from zoo.registry.component import normalised
-from zoo.registry.resolve import resolve
+from zoo.registry.hooks import HEAVY
+from zoo.registry.requirements import range_from, zoo_version
 from zoo.testing.case import CheckFailed, NotApplicable, require
+from zoo.testing.examples import examples_of, factory_of
 
 __all__ = ["PLUGIN", "PluginSubject"]
 
-HEAVY = ("torch", "torchvision", "timm", "transformers", "tensorflow", "jax", "open_clip")
 _OWN_HOOK_MODULES = ("zoo.heads", "zoo.losses")
 _PROBE = """
 import importlib, json, sys
@@ -29,6 +30,8 @@ for name in sys.argv[2:]:
     importlib.import_module(name)
 print("heavy:", *(name for name in {heavy!r} if name in sys.modules))
 """
+_LIMIT = 60.0
+"""Seconds that hook modules may take to be imported."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,12 +68,17 @@ def loads(subject: PluginSubject) -> None:
 def targets(subject: PluginSubject) -> None:
     """Every name points at something that is there and can be called."""
     for component in subject.components():
-        if component.target is None:
+        if component.kind == "models":
             continue
         try:
-            resolve(subject.names, component.kind, _full_name(component)).load()
+            examples_of(subject.names, component)
         except ZooError as error:
             raise CheckFailed(str(error)) from error
+        except Exception as error:
+            raise CheckFailed(
+                f"examples() beside the factory of {component.name!r} fails: "
+                f"{type(error).__name__}: {error}"
+            ) from error
 
 
 def import_light(subject: PluginSubject) -> None:
@@ -79,8 +87,11 @@ def import_light(subject: PluginSubject) -> None:
     if not modules:
         raise NotApplicable("it has no hook module")
     path = json.dumps(sys.path)
-    probe = [sys.executable, "-c", _PROBE.format(heavy=HEAVY), path, *modules]
-    done = subprocess.run(probe, capture_output=True, text=True, check=False)
+    probe = [sys.executable, "-c", _PROBE.format(heavy=sorted(HEAVY)), path, *modules]
+    try:
+        done = subprocess.run(probe, capture_output=True, text=True, check=False, timeout=_LIMIT)
+    except subprocess.TimeoutExpired as error:
+        raise CheckFailed(f"{', '.join(modules)} take more than {_LIMIT:g} s to import") from error
     last = (done.stderr.strip().splitlines() or [""])[-1]
     require(done.returncode == 0, f"{', '.join(modules)} cannot be imported: {last}")
     *printed, heavy = done.stdout.splitlines()
@@ -98,7 +109,7 @@ def summaries(subject: PluginSubject) -> None:
     for component in subject.components():
         said = component.summary
         if not said and component.target is not None:
-            said = component_factory(subject, component).__doc__ or ""
+            said = factory_of(subject.names, component).__doc__ or ""
         require(
             bool(said.strip()),
             f"the {describe(component.kind)} {component.name!r} has neither a summary nor a docstring",
@@ -111,11 +122,8 @@ def families(subject: PluginSubject) -> None:
     if not found:
         raise NotApplicable("it has no family of names")
     for component in found:
-        module = sys.modules.get(component_factory(subject, component).__module__)
-        examples = getattr(module, "examples", None)
         require(
-            examples is not None
-            and any(each.startswith(component.name[:-1]) for each in examples()),
+            bool(examples_of(subject.names, component)),
             f"the module of {component.name!r} has no examples() -> list[str] with a member of it, "
             f"such as {component.name[:-1]}NAME",
         )
@@ -134,20 +142,11 @@ def requirement(subject: PluginSubject) -> None:
     require(
         bool(bounds & {">=", ">", "==", "~="}) and bool(bounds & {"<", "<=", "==", "~="}),
         "it does not state the range of clip-zoo it works with; add to its dependencies, for "
-        'example, "clip-zoo>=0.1,<1"',
+        f'example, "{range_from(zoo_version() or "0.1")}"',
     )
 
 
 PLUGIN = (loads, targets, import_light, summaries, families, requirement)
-
-
-def component_factory(subject: PluginSubject, component: Component) -> object:
-    return resolve(subject.names, component.kind, _full_name(component)).load()
-
-
-def _full_name(component: Component) -> str:
-    name = component.name[:-1] + "any" if component.is_family else component.name
-    return f"{component.origin.name}/{name}" if component.origin.layer == "plugin" else name
 
 
 def _hook_modules(subject: PluginSubject) -> list[str]:

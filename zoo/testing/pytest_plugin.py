@@ -20,7 +20,8 @@ __all__ = ["pytest_configure", "pytest_generate_tests", "zoo_check"]
 MARKER = (
     "zoo_plugin(distribution, examples={}, expected={}): for a test that takes the fixture zoo_check; "
     "one test for each conformance check of each component of an installed plugin of clip-zoo. "
-    "examples: members of families to check; expected: titles of tests to why they fail."
+    "examples: component to what to check of it, names or tables with args; expected: titles of tests "
+    "to why they fail, besides the components' own expected_failures."
 )
 
 

@@ -61,7 +61,7 @@ class AttentionPoolHead(nn.Module):
         self, tokens: Float[Tensor, "batch places in_dim"]
     ) -> Float[Tensor, "batch out_dim"]:
         places = self.norm(self.proj(tokens))
-        query = self.query.expand(len(tokens), -1, -1)
+        query = self.query.expand(tokens.shape[0], -1, -1)
         pooled = self.attention(query, places, places, need_weights=False)[0].squeeze(1)
         embeds: Tensor = pooled + self.mlp(pooled)
         return embeds
