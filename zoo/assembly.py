@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -136,7 +137,7 @@ class Plan:
 
         from zoo.clip import CLIP, CLIPImageEncoder, CLIPTextEncoder
         from zoo.contracts import check_encoder, check_head, in_dim_for
-        from zoo.weights.fingerprint import fingerprint
+        from zoo.weights.fingerprint import LoadedFingerprint
 
         made: dict[str, Any] = {}
         for side in self.sides:
@@ -154,7 +155,8 @@ class Plan:
             tower = CLIPImageEncoder if side == "image" else CLIPTextEncoder
             made[side] = tower(encoder, head, getattr(self.spec, side).train)
             if "encoder" in made[side].frozen_parts and _source_of(encoder) is not None:
-                encoder.loaded_fingerprint = fingerprint(encoder)
+                again = partial(self._make, f"{side}.encoder", calls)
+                encoder.loaded_fingerprint = LoadedFingerprint(again)
         model = CLIP(
             made.get("image"),
             made.get("text"),

@@ -15,6 +15,7 @@ from zoo.encoders.image import ImageEncoder
 from zoo.encoders.preprocess import Preprocess
 from zoo.errors import SpecError, UnknownNameError, WeightsError, suggestion
 from zoo.weights.source import WeightsSource, check_tag
+from zoo.weights.unfilled import unfilled
 
 __all__ = ["create", "examples", "preprocess_of", "weights_tags"]
 
@@ -99,7 +100,8 @@ def examples() -> list[str]:
 def _pretrained(name: str, config: PretrainedCfg, options: dict[str, Any]) -> Any:
     where = f"the repository {config.hf_hub_id!r}" if config.hf_hub_id else str(config.url)
     try:
-        return timm.create_model(name, pretrained=True, **options)
+        with unfilled():
+            return timm.create_model(name, pretrained=True, **options)
     except (OSError, EOFError, pickle.UnpicklingError, SafetensorError, RuntimeError) as error:
         said = str(error).strip().rstrip(".").splitlines() or [type(error).__name__]
         if "loading state_dict" in said[0] or "sizes" in said[0]:

@@ -12,9 +12,10 @@ from zoo.arguments import PositiveInt
 from zoo.encoders.image import ImageEncoder
 from zoo.encoders.preprocess import Preprocess
 from zoo.errors import UnknownNameError, suggestion
-from zoo.weights.read import load_strictly, read_tensors
+from zoo.weights.read import load_strictly, own, read_tensors
 from zoo.weights.source import WeightsSource, check_tag
 from zoo.weights.torch_hub import cached_checkpoint
+from zoo.weights.unfilled import unfilled
 
 __all__ = ["create", "examples", "weights_tags"]
 
@@ -46,10 +47,13 @@ def create(
     if architecture.startswith("vit_"):
         options = {"image_size": preprocess.crop[0]}
         decided = {"image_size": preprocess.crop[0]}
-    backbone = models.get_model(architecture, weights=None, **options)
     source = None
-    if weights is not None:
+    if weights is None:
+        backbone = models.get_model(architecture, weights=None, **options)
+    else:
         path = cached_checkpoint(entry.url)
+        with unfilled():
+            backbone = models.get_model(architecture, weights=None, **options)
         _load(backbone, path)
         source = WeightsSource(entry.name, entry.url, path.name)
     if hasattr(backbone, "aux_logits"):
@@ -94,12 +98,12 @@ def _known(architecture: str) -> str:
 
 def _load(backbone: nn.Module, path: Path) -> None:
     """As torchvision does: its modules know the names in their older checkpoints, DenseNet's apart."""
-    tensors = read_tensors(path)
+    tensors = read_tensors(path, mapped=False)
     if isinstance(backbone, models.DenseNet):
         old = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])")
         tensors = {old.sub(r"\1\2", name): tensor for name, tensor in tensors.items()}
     try:
-        backbone.load_state_dict(tensors)
+        backbone.load_state_dict(own(tensors), assign=True)
     except (RuntimeError, ValueError):
         load_strictly(backbone, tensors, str(path))  # says what does not fit
 
