@@ -111,9 +111,9 @@ def _stand_ins(folder: Path) -> dict[str, str]:
         "ZOO_DATA": str(folder / "zoo"),
     }
     os.environ |= caches
-    from standins import clip_repository, resnet50_checkpoint
+    from standins import clip_repository, pin, resnet50_checkpoint
 
-    clip_repository(folder / "huggingface" / "hub")
+    pin(clip_repository(folder / "huggingface" / "hub"), folder / "zoo")
     resnet50_checkpoint(folder / "torch" / "hub" / "checkpoints")
     return caches
 

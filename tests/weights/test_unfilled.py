@@ -1,7 +1,10 @@
 """Built without random weights first, a network is the same as when it is filled and then loaded."""
 
+import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import timm
@@ -11,6 +14,7 @@ from torchvision import models
 
 from zoo.encoders import timm_image, torchvision_image
 from zoo.registry import catalog
+from zoo.weights.record import records
 from zoo.weights.unfilled import unfilled
 
 NAMED = sorted(
@@ -42,25 +46,34 @@ def test_nothing_is_drawn():
 
 
 @pytest.mark.parametrize("name", ["test_vit", "test_resnet.r160_in1k"])
-def test_a_network_of_timm(name, tmp_path, monkeypatch):
-    compare_with_timm(name, tmp_path, monkeypatch)
+def test_a_network_of_timm(name):
+    compare_with_timm(name)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", NAMED)
-def test_every_named_encoder_of_timm(name, tmp_path, monkeypatch):
-    compare_with_timm(name, tmp_path, monkeypatch)
+def test_every_named_encoder_of_timm(name):
+    compare_with_timm(name)
 
 
-def compare_with_timm(name, tmp_path, monkeypatch):
+def compare_with_timm(name):
     torch.manual_seed(3)
     whole = timm.create_model(name)
-    file = tmp_path / "model.safetensors"
-    save_file({key: tensor.contiguous() for key, tensor in whole.state_dict().items()}, file)
-    monkeypatch.setattr("timm.models._hub.hf_hub_download", lambda *args, **options: str(file))
-    made = timm_image.create(name).backbone
+    repository = timm.get_pretrained_cfg(name).hf_hub_id
+    cached = Path(os.environ["HF_HOME"], "hub", f"models--{repository.replace('/', '--')}")
+    (cached / "refs").mkdir(parents=True)
+    (cached / "refs" / "main").write_text("a-commit")
+    (cached / "snapshots" / "a-commit").mkdir(parents=True)
+    state = {key: tensor.contiguous() for key, tensor in whole.state_dict().items()}
+    try:
+        save_file(state, cached / "snapshots" / "a-commit" / "model.safetensors")
+        encoder = timm_image.create(name)
+    finally:
+        shutil.rmtree(cached)
+    assert encoder.weights_source.revision == "a-commit"
+    assert [each.sha256 for each in records()] == [encoder.weights_source.sha256]
     whole.reset_classifier(0)
-    same(made, whole)
+    same(encoder.backbone, whole)
 
 
 def test_a_network_of_torchvision(resnet50_in_torch_hub):

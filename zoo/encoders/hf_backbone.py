@@ -4,6 +4,7 @@ import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from transformers.utils import logging
 
 from zoo.errors import WeightsError
 from zoo.weights.hub import HubFiles, read_json
+from zoo.weights.read import read_tensors
 
 __all__ = ["context_limit", "read_backbone", "read_config"]
 
@@ -41,8 +43,13 @@ def read_config(files: HubFiles) -> PretrainedConfig:
     return config
 
 
-def read_backbone(config: PretrainedConfig, files: HubFiles | None) -> nn.Module:
-    """The text half of the model, with its weights, or random when `files` is None.
+def read_backbone(
+    config: PretrainedConfig, files: HubFiles | Path | None, *, mapped: bool = True
+) -> nn.Module:
+    """The text half of the model, with the weights of `files`, or random when they are None.
+
+    Args:
+        mapped: leave a single file's tensors on disk until they are used.
 
     Raises:
         WeightsError: the weights are damaged, or not all of the model's.
@@ -61,7 +68,7 @@ def read_backbone(config: PretrainedConfig, files: HubFiles | None) -> nn.Module
     model_class: Any = getattr(transformers, name) if name else AutoModel
     if hasattr(config, "text_config") and name is not None:
         config = config.text_config
-    options = {}
+    options: dict[str, Any] = {}
     if name is None:
         model_class = MODEL_MAPPING.get(type(config), AutoModel)
         # A pooler that nothing reads would be random weights in most checkpoints.
@@ -70,12 +77,18 @@ def read_backbone(config: PretrainedConfig, files: HubFiles | None) -> nn.Module
     if files is None:
         built: nn.Module = model_class(config, **options)
         return built.float()
-    if files.weights is not None and files.weights.endswith((".bin", ".bin.index.json")):
-        options["use_safetensors"] = False
+    folder, file = None, files
+    if isinstance(files, Path):
+        # A file of the user's own may be written anew while the model is in use.
+        options["state_dict"] = read_tensors(files, mapped=mapped)
+    else:
+        folder, file = files.folder, files.file(files.weights or "")
+        if file.name.endswith((".bin", ".bin.index.json")):
+            options["use_safetensors"] = False
     try:
         with _quiet():
             model, report = model_class.from_pretrained(
-                files.folder,
+                folder,
                 config=config,
                 dtype=torch.float32,
                 output_loading_info=True,
@@ -85,13 +98,11 @@ def read_backbone(config: PretrainedConfig, files: HubFiles | None) -> nn.Module
             )
     except _UNREADABLE as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise WeightsError(
-            f"{files.file(files.weights or '')}: cannot be loaded: {first}"
-        ) from error
+        raise WeightsError(f"{file}: cannot be loaded: {first}") from error
     faults = [*report["missing_keys"], *(each[0] for each in report["mismatched_keys"])]
     if faults:
         raise WeightsError(
-            f"{files.file(files.weights or '')}: the weights do not fit the model: "
+            f"{file}: the weights do not fit the model: "
             f"{len(faults)} tensors are missing or of another shape, such as {sorted(faults)[0]}"
         )
     loaded: nn.Module = model.eval()

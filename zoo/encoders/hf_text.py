@@ -11,10 +11,14 @@ from zoo.encoders.hf_backbone import context_limit, read_backbone, read_config
 from zoo.encoders.pooling import Pooling, default_pooling, pool
 from zoo.encoders.tokenizer import HFTokenizer
 from zoo.errors import ArgumentError
+from zoo.weights.address import address_of, fetched
 from zoo.weights.hub import hub_files
+from zoo.weights.record import recorded_if_usable
 from zoo.weights.source import WeightsSource
 
-__all__ = ["HFTextEncoder", "create", "examples"]
+__all__ = ["HFTextEncoder", "create", "examples", "takes_addresses"]
+
+takes_addresses = True
 
 _OWN_POOLING = {
     "CLIPTextModelWithProjection": "projection_dim",
@@ -69,6 +73,7 @@ class HFTextEncoder(nn.Module):
         )
 
 
+@recorded_if_usable()
 def create(
     repository: str,
     *,
@@ -80,7 +85,8 @@ def create(
     """Any text encoder that transformers builds, from a hub repository or a local folder.
 
     Args:
-        weights: `default` (the repository's), or None for random ones.
+        weights: `default` (the repository's), the address of a state dict of the same architecture,
+            or None for random ones.
         revision: commit, branch or tag of the repository.
         pooling: `mean` over tokens, `cls` (the first), `last`, or `eos`. When not given, the
             repository's own: CLIP and SigLIP pool themselves, sentence-transformers folders say
@@ -91,14 +97,20 @@ def create(
         ArgumentError: the pooling or context length does not fit the model.
         WeightsError: a file is missing or damaged, or weights do not fit.
     """
-    if weights not in (None, "default"):
+    address = address_of(weights)
+    if weights not in (None, "default") and address is None:
         raise ArgumentError(
             f"the text encoder 'hf/{repository}' has the weights 'default' or none, not {weights!r}; "
             "choose another commit or branch with the argument revision"
         )
-    files = hub_files(repository, revision, weights=weights is not None)
+    files = hub_files(repository, revision, weights=weights == "default")
     config = read_config(files)
-    backbone = read_backbone(config, files if weights is not None else None)
+    source = None
+    if address is not None:
+        path, source = fetched(address)
+        backbone = read_backbone(config, path, mapped=address.kind != "file")
+    else:
+        backbone = read_backbone(config, files if weights is not None else None)
     own: Any = backbone.config
     if pooling is None and type(backbone).__name__ not in _OWN_POOLING:
         pooling = default_pooling(files, own.model_type)
@@ -112,8 +124,7 @@ def create(
         raise ArgumentError(
             f"the text encoder 'hf/{repository}' reads 1 to {limit} tokens, not {context_length}"
         )
-    source = None
-    if weights is not None and files.weights is not None:
+    if weights == "default" and files.weights is not None:
         source = WeightsSource("default", repository, files.weights, files.revision, files.sha256)
     tokenizer = HFTokenizer(
         partial(getattr, files, "folder"),

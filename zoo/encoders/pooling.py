@@ -63,9 +63,7 @@ def default_pooling(files: HubFiles, model_type: str) -> Pooling:
         modes = read_json(said)
         # One key in what its newer versions save, a flag for each way in what older ones did.
         named = modes.get("pooling_mode") or [
-            key
-            for key, value in modes.items()
-            if key.startswith("pooling_mode_") and value is True
+            key for key, value in modes.items() if key.startswith("pooling_mode_") and value is True
         ]
         names = [named] if isinstance(named, str) else list(named)
         if len(names) != 1 or names[0] not in _SAID:

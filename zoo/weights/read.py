@@ -66,8 +66,13 @@ def read_tensors(path: Path, *, prefix: str = "", mapped: bool = True) -> dict[s
     return found if isinstance(found, dict) else dict(found)
 
 
-def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+def load_strictly(
+    module: nn.Module, tensors: Mapping[str, Tensor], where: str, *, assign: bool = False
+) -> None:
     """Load tensors into a module: every name and shape must fit, or nothing is loaded.
+
+    Args:
+        assign: make the tensors themselves the module's parameters, see `own`.
 
     Raises:
         WeightsError: names what is missing, extra or of another shape.
@@ -92,7 +97,7 @@ def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], where: str) 
     if faults:
         raise WeightsError(f"{where}: the weights do not fit the model: {'; '.join(faults)}")
     state.update(tensors)  # what fits in every name and shape is of the module's own version
-    module.load_state_dict(state)
+    module.load_state_dict(state, assign=assign)
 
 
 def own(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
