@@ -30,9 +30,10 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     from zoo.registry.catalog import _session, catalog
 
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "zoo-cache"))
-    monkeypatch.setenv("ZOO_DATA", str(tmp_path / "zoo-data"))
+    data = tempfile.mkdtemp(prefix="data-", dir=_HOME)
+    monkeypatch.setenv("ZOO_DATA", data)
     if _PINNED.is_dir():
-        shutil.copytree(_PINNED, tmp_path / "zoo-data")
+        shutil.copytree(_PINNED, data, dirs_exist_ok=True)
     monkeypatch.setenv("ZOO_PLUGINS", "")
     monkeypatch.delenv("ZOO_REGISTRY", raising=False)
     monkeypatch.delenv("ZOO_STRICT", raising=False)

@@ -16,6 +16,11 @@ HELLO = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
 CLIP = "hf://openai/clip-vit-base-patch32@3d74acf9a28c67741b2f4f2ea7635f0aaf6f0268"
 
 
+@pytest.fixture(autouse=True)
+def _nothing_is_pinned_by_hand(monkeypatch, tmp_path):
+    monkeypatch.setenv("ZOO_DATA", str(tmp_path / "empty"))
+
+
 @pytest.fixture
 def file(tmp_path):
     path = tmp_path / "weights.pth"
@@ -108,7 +113,6 @@ def test_a_data_folder_that_cannot_be_written(file):
 
 def test_other_files_under_a_pinned_name_are_refused(clip_in_hub_cache):
     """Without the stand-in's own pins, it is not the file that OpenAI published."""
-    (data_folder() / "pins.toml").unlink()
     with pytest.raises(WeightsError, match=r"not the file of hf://openai/.* pinned in .*pins.toml"):
         hub_file(
             "openai/clip-vit-base-patch32",
