@@ -16,6 +16,9 @@ os.environ["HF_HOME"] = str(_HOME / "huggingface")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["ZOO_PLUGINS"] = ""
 os.environ["TORCH_HOME"] = str(_HOME / "torch")
+os.environ["ZOO_DATA"] = str(_HOME / "data")
+_PINNED = _HOME / "pinned"
+"""The data folder that every test starts with: stand-ins under the true names are pinned there."""
 
 
 def pytest_unconfigure() -> None:
@@ -27,6 +30,10 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     from zoo.registry.catalog import _session, catalog
 
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "zoo-cache"))
+    data = tempfile.mkdtemp(prefix="data-", dir=_HOME)
+    monkeypatch.setenv("ZOO_DATA", data)
+    if _PINNED.is_dir():
+        shutil.copytree(_PINNED, data, dirs_exist_ok=True)
     monkeypatch.setenv("ZOO_PLUGINS", "")
     monkeypatch.delenv("ZOO_REGISTRY", raising=False)
     monkeypatch.delenv("ZOO_STRICT", raising=False)
@@ -89,9 +96,12 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
 @pytest.fixture(scope="session")
 def clip_in_hub_cache() -> Path:
     """`openai/clip-vit-base-patch32` as the hub lays it out, with seeded weights at full size."""
-    from standins import clip_repository
+    from standins import clip_repository, pin
 
-    return clip_repository(Path(os.environ["HF_HOME"], "hub"))
+    folder = clip_repository(Path(os.environ["HF_HOME"], "hub"))
+    pin(folder, _PINNED)
+    shutil.copytree(_PINNED, _HOME / "data", dirs_exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -72,6 +72,17 @@ def clip_repository(hub: Path) -> Path:
     return folder
 
 
+def pin(snapshot: Path, data: Path) -> None:
+    """Pin a stand-in's files in a data folder, in place of those that have its name elsewhere."""
+    from zoo.weights.read import sha256_of
+
+    repository = snapshot.parent.parent.name.removeprefix("models--").replace("--", "/")
+    lines = [f'["hf://{repository}@{snapshot.name}"]']
+    lines += [f'"{file.name}" = "{sha256_of(file)}"' for file in snapshot.iterdir()]
+    data.mkdir(parents=True, exist_ok=True)
+    (data / "pins.toml").write_text("\n".join(lines) + "\n")
+
+
 def write_clip_tokenizer(folder: Path) -> None:
     """The CLIP tokenizer's files, from the merges that open_clip carries."""
     packed = files("open_clip").joinpath("bpe_simple_vocab_16e6.txt.gz").read_bytes()

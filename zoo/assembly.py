@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -16,7 +17,7 @@ from zoo.registry import Catalog, Kind, catalog, describe
 from zoo.registry.resolve import Resolved, arguments_of, bind, resolve
 from zoo.spec import ModelSpec, Ref, TowerSpec, WithLoRA, validate
 from zoo.spec_layers import Layered, layers_of
-from zoo.weights.source import WeightsSource, check_tag
+from zoo.weights.source import WeightsSource, check_tag, is_address
 
 if TYPE_CHECKING:
     import torch
@@ -144,7 +145,7 @@ class Plan:
         from zoo.clip import CLIP, CLIPImageEncoder, CLIPTextEncoder
         from zoo.contracts import check_encoder, check_head, in_dim_for
         from zoo.modes import stays_as_loaded
-        from zoo.weights.fingerprint import fingerprint
+        from zoo.weights.fingerprint import LoadedFingerprint
 
         made: dict[str, Any] = {}
         for side in self.sides:
@@ -164,8 +165,10 @@ class Plan:
             check_head(head, in_dim, out_dim, where)
             tower = CLIPImageEncoder if side == "image" else CLIPTextEncoder
             train = getattr(self.spec, side).train
-            if stays_as_loaded(train) and _source_of(encoder) is not None:
-                encoder.loaded_fingerprint = fingerprint(encoder)
+            source = _source_of(encoder)
+            if stays_as_loaded(train) and source and not source.is_local:
+                again = partial(self._make, f"{side}.encoder", calls)
+                encoder.loaded_fingerprint = LoadedFingerprint(again)
             try:
                 made[side] = tower(encoder, head, train)
             except ZooError as error:
@@ -244,12 +247,19 @@ class Plan:
         return {"saved_files": saved[path]}
 
     def _check_tag(self, side: str, factory: Callable[..., Any], tag: str | None) -> None:
-        """Refuse a tag that the encoder does not have, where its module has `weights_tags`."""
+        """Refuse a tag that the encoder does not have, where its module has `weights_tags`.
+
+        An address passes where its module says `takes_addresses`, and if it is written right.
+        """
         resolved = self.components[f"{side}.encoder"]
-        tags = getattr(sys.modules.get(factory.__module__), "weights_tags", None)
+        module = sys.modules.get(factory.__module__)
+        tags = getattr(module, "weights_tags", None)
+        where = f"{side}.weights ({self.layered.source_of(f'{side}.weights')})"
+        if tag is not None and is_address(tag) and getattr(module, "takes_addresses", False):
+            _check_address(tag, where)
+            return
         if tags is None:
             return
-        where = f"{side}.weights ({self.layered.source_of(f'{side}.weights')})"
         try:
             found = tags() if resolved.rest is None else tags(resolved.rest)
         except UnknownNameError as error:  # the family has no such member
@@ -328,6 +338,16 @@ def _source_of(encoder: nn.Module | None) -> WeightsSource | None:
     """Where an encoder says its weights came from; third parties need not say."""
     source = getattr(encoder, "weights_source", None)
     return source if isinstance(source, WeightsSource) else None
+
+
+def _check_address(weights: str, where: str) -> None:
+    from zoo.weights.address import address_of
+
+    try:
+        address_of(weights)
+    except ZooError as error:
+        error.args = (f"{where}: {error}",)
+        raise
 
 
 def _check_device(device: str | torch.device) -> None:

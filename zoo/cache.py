@@ -1,11 +1,11 @@
-"""Where zoo keeps what it can compute again."""
+"""Where zoo keeps what it can compute or fetch again, and what it must remember."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-__all__ = ["cache_folder"]
+__all__ = ["cache_folder", "data_folder"]
 
 
 def cache_folder(*parts: str) -> Path:
@@ -16,3 +16,11 @@ def cache_folder(*parts: str) -> Path:
     folder = (Path(root).expanduser() if root else user_cache_path("clip-zoo")).joinpath(*parts)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def data_folder(*parts: str) -> Path:
+    """A folder under `$ZOO_DATA`, or under the user's data folder; it need not be there."""
+    from platformdirs import user_data_path
+
+    root = os.environ.get("ZOO_DATA")
+    return (Path(root).expanduser() if root else user_data_path("clip-zoo")).joinpath(*parts)

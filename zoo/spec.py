@@ -41,7 +41,10 @@ Towers = tuple[Literal["image", "text"], ...]
 _Weights = Annotated[
     str | None,
     BeforeValidator(lambda value: None if value == "none" else value),
-    Field(description='A weights tag of the encoder; "default", or "none" for random weights.'),
+    Field(
+        description='A weights tag of the encoder, "default", or "none" for random weights; or where '
+        "weights are: hf://owner/name@revision, file:PATH, https://host/file#sha256=…"
+    ),
 ]
 
 

@@ -13,6 +13,7 @@ from zoo.errors import FolderError, UnknownNameError, WeightsError
 from zoo.folder import SessionComponentWarning
 from zoo.heads.linear import LinearHead
 from zoo.weights.read import sha256_of
+from zoo.weights.record import forget
 
 
 def small(**overrides):
@@ -89,6 +90,9 @@ def test_other_weights_under_a_frozen_part_are_refused(tmp_path, resnet50_in_tor
         state = torch.load(resnet50_in_torch_hub, weights_only=True)
         state["conv1.weight"][0, 0, 0, 0] += 1
         torch.save(state, resnet50_in_torch_hub)
+        with pytest.raises(WeightsError, match=r"not the file of .* when zoo first read it"):
+            zoo.load(folder)
+        forget("https://download.pytorch.org/models/resnet50-11ad3fa6.pth")
         with pytest.raises(
             WeightsError, match=r"the frozen image.encoder has other weights now than when .* saved"
         ):

@@ -2,8 +2,10 @@
 
 import typer
 
+from zoo.cli.cache import cache
 from zoo.cli.check import check
 from zoo.cli.console import run
+from zoo.cli.fetch import fetch
 from zoo.cli.list import list_names
 from zoo.cli.new import new
 from zoo.cli.plugins import plugins
@@ -23,9 +25,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("list")(list_names)
-for verb in (show, check, schema, plugins, train, search, quickstart):
+for verb in (show, check, schema, plugins, fetch, train, search, quickstart):
     app.command()(verb)
 app.add_typer(new, name="new")
+app.add_typer(cache, name="cache")
 
 
 def main() -> None:

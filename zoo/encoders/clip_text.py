@@ -11,9 +11,11 @@ from zoo.encoders import hf_text
 from zoo.encoders.hf_text import HFTextEncoder
 from zoo.encoders.tokenizer import HFTokenizer
 from zoo.weights.hub import hub_files
-from zoo.weights.source import check_tag
+from zoo.weights.source import check_tag, is_address
 
-__all__ = ["REPOSITORY", "REVISION", "create", "weights_tags"]
+__all__ = ["REPOSITORY", "REVISION", "create", "takes_addresses", "weights_tags"]
+
+takes_addresses = True
 
 REPOSITORY = "openai/clip-vit-base-patch32"
 REVISION = "3d74acf9a28c67741b2f4f2ea7635f0aaf6f0268"
@@ -39,7 +41,8 @@ def create(*, weights: str | None = "openai", saved_files: Path | None = None) -
     """CLIP ViT-B/32's text transformer and projection: 63,428,096 parameters, 512 features.
 
     Args:
-        weights: `openai`, or None for random ones (which needs no file at all).
+        weights: `openai`, the address of a CLIP's or its text half's state dict, or None for
+            random ones (which needs no file at all).
         saved_files: config and tokenizer of a saved model.
 
     Raises:
@@ -47,6 +50,10 @@ def create(*, weights: str | None = "openai", saved_files: Path | None = None) -
 
     Source: Radford et al. 2021, arXiv 2103.00020.
     """
+    if weights is not None and is_address(weights):
+        encoder = hf_text.create(REPOSITORY, revision=REVISION, weights=weights)
+        encoder.resolved_args = {}
+        return encoder
     if weights is not None:
         check_tag(weights, weights_tags(), "the text encoder 'clip-vit-b32'")
         encoder = hf_text.create(REPOSITORY, revision=REVISION, saved_files=saved_files)

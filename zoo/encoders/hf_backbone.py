@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -34,8 +35,13 @@ def read_config(files: HubFiles) -> PretrainedConfig:
     return config
 
 
-def read_backbone(config: PretrainedConfig, files: HubFiles | None) -> nn.Module:
-    """The text half of the model, with its weights, or random when `files` is None.
+def read_backbone(
+    config: PretrainedConfig, files: HubFiles | Path | None, *, mapped: bool = True
+) -> nn.Module:
+    """The text half of the model, with the weights of `files`, or random when they are None.
+
+    Args:
+        mapped: leave a single file's tensors on disk until they are used.
 
     Raises:
         WeightsError: the weights are damaged, or not all of the model's.
@@ -55,24 +61,34 @@ def read_backbone(config: PretrainedConfig, files: HubFiles | None) -> nn.Module
     if config.model_type == DUAL:
         if files is None:
             return from_files(MODEL_MAPPING[type(config.text_config)], config.text_config, None)
-        whole: Any = from_files(transformers.VisionTextDualEncoderModel, config, files)
+        whole: Any = from_files(
+            transformers.VisionTextDualEncoderModel, config, files, mapped=mapped
+        )
         half: nn.Module = whole.text_model
         return half
     if hasattr(config, "text_config") and name is not None:
         config = config.text_config
-    options = {}
+    options: dict[str, Any] = {}
     if name is None:
         model_class = MODEL_MAPPING.get(type(config), AutoModel)
         # A pooler that nothing reads would be random weights in most checkpoints.
         if "add_pooling_layer" in signature(model_class.__init__).parameters:
             options["add_pooling_layer"] = False
-    return from_files(model_class, config, files, **options)
+    return from_files(model_class, config, files, mapped=mapped, **options)
 
 
 def from_files(
-    model_class: Any, config: PretrainedConfig, files: HubFiles | None, **options: Any
+    model_class: Any,
+    config: PretrainedConfig,
+    files: HubFiles | Path | None,
+    *,
+    mapped: bool = True,
+    **options: Any,
 ) -> nn.Module:
     """A model of transformers with its weights, or random when `files` is None.
+
+    Args:
+        mapped: leave a single file's tensors on disk until they are used.
 
     Raises:
         WeightsError: the weights are damaged, or not all of the model's.
@@ -80,21 +96,22 @@ def from_files(
     if files is None:
         built: nn.Module = model_class(config, **options)
         return built.float()
-    adapters = files.file("adapter_config.json")
-    if adapters.is_file():  # transformers would put them in where peft is installed, and only there
-        raise WeightsError(
-            f"{adapters}: the weights come with adapters that are not merged; merge them with peft's "
-            "merge_and_unload, save that, and use the result; or take the file away to do without them"
-        )
-    if files.weights is not None and files.weights.endswith((".bin", ".bin.index.json")):
-        options["use_safetensors"] = False
-        for path in files.folder.glob("pytorch_model*.bin"):
-            if check_archive(path):  # then transformers maps it into memory too
-                read_tensors(path)
+    if isinstance(files, Path):
+        folder, file = None, files
+        # A file of the user's own may be written anew while the model is in use.
+        options["state_dict"] = read_tensors(files, mapped=mapped)
+    else:
+        folder, file = files.folder, files.file(files.weights or "")
+        _check_adapters(files.file("adapter_config.json"))
+        if file.name.endswith((".bin", ".bin.index.json")):
+            options["use_safetensors"] = False
+            for path in folder.glob("pytorch_model*.bin"):
+                if check_archive(path):  # then transformers maps it into memory too
+                    read_tensors(path)
     try:
         with _quiet():
             model, report = model_class.from_pretrained(
-                files.folder,
+                folder,
                 config=config,
                 dtype=torch.float32,
                 output_loading_info=True,
@@ -103,18 +120,24 @@ def from_files(
                 **options,
             )
     except Exception as error:  # whatever damaged bytes lead the parsers to
-        raise WeightsError(
-            f"{files.file(files.weights or '')}: cannot be loaded: {reason_of(error)}"
-        ) from error
+        raise WeightsError(f"{file}: cannot be loaded: {reason_of(error)}") from error
     faults = [*report["missing_keys"], *(each[0] for each in report["mismatched_keys"])]
     if faults:
         raise WeightsError(
-            f"{files.file(files.weights or '')}: the weights do not fit the model: "
+            f"{file}: the weights do not fit the model: "
             f"{len(faults)} tensors are missing or of another shape, such as {sorted(faults)[0]}"
         )
-    check_numbers(model, model.state_dict(), str(files.file(files.weights or "")))
+    check_numbers(model, model.state_dict(), str(file))
     loaded: nn.Module = model.eval()
     return loaded
+
+
+def _check_adapters(path: Path) -> None:
+    if path.is_file():  # transformers would put them in where peft is installed, and only there
+        raise WeightsError(
+            f"{path}: the weights come with adapters that are not merged; merge them with peft's "
+            "merge_and_unload, save that, and use the result; or take the file away to do without them"
+        )
 
 
 @contextmanager

@@ -12,10 +12,14 @@ from zoo.encoders.hf_backbone import DUAL, context_limit, read_backbone, read_co
 from zoo.encoders.pooling import Pooling, default_pooling, pool
 from zoo.encoders.tokenizer import HFTokenizer
 from zoo.errors import ArgumentError
+from zoo.weights.address import address_of, fetched
 from zoo.weights.hub import hub_files
+from zoo.weights.record import recorded_if_usable
 from zoo.weights.source import WeightsSource
 
-__all__ = ["HFTextEncoder", "create", "examples"]
+__all__ = ["HFTextEncoder", "create", "examples", "takes_addresses"]
+
+takes_addresses = True
 
 _OWN_POOLING = {
     "CLIPTextModelWithProjection": "projection_dim",
@@ -74,6 +78,7 @@ class HFTextEncoder(nn.Module):
         self.tokenizer.write(folder)
 
 
+@recorded_if_usable()
 def create(
     repository: str,
     *,
@@ -86,7 +91,8 @@ def create(
     """Any text encoder that transformers builds, from a hub repository or a local folder.
 
     Args:
-        weights: `default` (the repository's), or None for random ones.
+        weights: `default` (the repository's), the address of a state dict of the same architecture,
+            or None for random ones.
         revision: commit, branch or tag of the repository.
         pooling: `mean` over tokens, `cls` (the first), `last`, or `eos`. When not given, the
             repository's own: CLIP and SigLIP pool themselves, sentence-transformers folders say
@@ -98,7 +104,8 @@ def create(
         ArgumentError: the pooling or context length does not fit the model.
         WeightsError: a file is missing or damaged, or weights do not fit.
     """
-    if weights not in (None, "default"):
+    address = address_of(weights)
+    if weights not in (None, "default") and address is None:
         raise ArgumentError(
             f"the text encoder 'hf/{repository}' has the weights 'default' or none, not {weights!r}; "
             "choose another commit or branch with the argument revision"
@@ -106,9 +113,14 @@ def create(
     if saved_files is not None and weights is None:
         files = hub_files(str(saved_files), weights=False)
     else:
-        files = hub_files(repository, revision, weights=weights is not None)
+        files = hub_files(repository, revision, weights=weights == "default")
     config = read_config(files)
-    backbone = read_backbone(config, files if weights is not None else None)
+    source = None
+    if address is not None:
+        path, source = fetched(address)
+        backbone = read_backbone(config, path, mapped=address.kind != "file")
+    else:
+        backbone = read_backbone(config, files if weights is not None else None)
     own: Any = backbone.config
     pools = type(backbone).__name__ in _OWN_POOLING or config.model_type == DUAL
     if pooling is None and not pools:
@@ -123,8 +135,7 @@ def create(
         raise ArgumentError(
             f"the text encoder 'hf/{repository}' reads 1 to {limit} tokens, not {context_length}"
         )
-    source = None
-    if weights is not None and files.weights is not None:
+    if weights == "default" and files.weights is not None:
         source = WeightsSource("default", repository, files.weights, files.revision, files.sha256)
     tokenizer = HFTokenizer(
         partial(getattr, files, "folder") if saved_files is None else partial(Path, saved_files),

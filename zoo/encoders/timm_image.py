@@ -2,6 +2,7 @@
 
 import math
 import pickle
+from pathlib import Path
 from typing import Any
 
 import timm
@@ -14,11 +15,21 @@ from zoo.arguments import PositiveInt, Probability
 from zoo.encoders.image import ImageEncoder
 from zoo.encoders.preprocess import Preprocess
 from zoo.errors import SpecError, UnknownNameError, WeightsError, suggestion
+from zoo.weights.address import Address, address_of, fetched
+from zoo.weights.hub import hub_file, read_json
+from zoo.weights.read import load_strictly, own, read_tensors
+from zoo.weights.record import recorded_if_usable, verified
 from zoo.weights.source import WeightsSource, check_tag
+from zoo.weights.torch_hub import cached_checkpoint
+from zoo.weights.unfilled import unfilled
 
-__all__ = ["create", "examples", "preprocess_of", "weights_tags"]
+__all__ = ["create", "examples", "preprocess_of", "takes_addresses", "weights_tags"]
+
+takes_addresses = True
+_NAMES = ("model.safetensors", "pytorch_model.bin")
 
 
+@recorded_if_usable()
 def create(
     architecture: str,
     *,
@@ -30,7 +41,9 @@ def create(
     """Any architecture of `timm.list_models()`, bare or with a tag (`convnext_tiny.fb_in1k`).
 
     Args:
-        weights: a tag of the architecture, `default`, or None for random ones.
+        weights: a tag of the architecture, `default`, the address of a state dict, with any
+            classifier or none, or None for random ones. A repository's `config.json` says how its
+            weights want pictures; for files and URLs it is the architecture's own preprocessing.
         image_size: side of the input in pixels, where not the weights' own.
         drop_rate: dropout probability, where the architecture has dropout.
         drop_path_rate: stochastic depth probability, where the architecture has it.
@@ -41,30 +54,30 @@ def create(
     """
     name, _, tag = architecture.partition(".")
     tags = weights_tags(architecture)
-    check_tag(weights, tags, f"timm's {name}")
-    if weights not in (None, "default"):
+    address = address_of(weights)
+    if address is None:
+        check_tag(weights, tags, f"timm's {name}")
+    if weights is not None and weights != "default" and address is None:
         tag = weights
     check_tag(tag or None, tags, f"timm's {name}")
     full_name = f"{name}.{tag}" if tag else name
     config = timm.get_pretrained_cfg(full_name) or timm.get_pretrained_cfg(name) or PretrainedCfg()
-    options: dict[str, Any] = {"drop_rate": drop_rate}
+    options: dict[str, Any] = {"drop_rate": drop_rate, "pretrained_cfg_overlay": {}}
     if drop_path_rate is not None:
         options["drop_path_rate"] = drop_path_rate
     if image_size is not None and not config.fixed_input_size:
-        options["pretrained_cfg_overlay"] = {"input_size": (3, image_size, image_size)}
+        options["pretrained_cfg_overlay"]["input_size"] = (3, image_size, image_size)
     elif image_size is not None:
         options["img_size"] = image_size
 
     source = None
     if weights is None:
         backbone: Any = timm.create_model(full_name, **options)
+    elif address is not None:
+        backbone, source = _from_address(full_name, address, options)
     else:
         # With its classifier on, timm loads strictly: every tensor must be there and fit.
-        backbone = _pretrained(full_name, config, options)
-        file = str(config.hf_hub_filename or "model.safetensors")
-        source = WeightsSource(
-            config.tag or "default", str(config.hf_hub_id or config.url or "timm"), file
-        )
+        backbone, source = _pretrained(full_name, config, options)
     backbone.reset_classifier(0)
     return ImageEncoder(
         backbone,
@@ -96,10 +109,20 @@ def examples() -> list[str]:
     return ["timm/resnet10t", "timm/vit_tiny_patch16_224", "timm/mobilenetv4_conv_small"]
 
 
-def _pretrained(name: str, config: PretrainedCfg, options: dict[str, Any]) -> Any:
+def _pretrained(
+    name: str, config: PretrainedCfg, options: dict[str, Any]
+) -> tuple[Any, WeightsSource]:
     where = f"the repository {config.hf_hub_id!r}" if config.hf_hub_id else str(config.url)
     try:
-        return timm.create_model(name, pretrained=True, **options)
+        source, file = _fetched(config)
+        overlay = options["pretrained_cfg_overlay"]
+        if file.suffix == ".safetensors":  # others it would not read with weights_only
+            overlay = {**overlay, "file": str(file), "custom_load": False}
+        with unfilled():
+            made = timm.create_model(
+                name, pretrained=True, **{**options, "pretrained_cfg_overlay": overlay}
+            )
+        return made, source
     except (OSError, EOFError, pickle.UnpicklingError, SafetensorError, RuntimeError) as error:
         said = str(error).strip().rstrip(".").splitlines() or [type(error).__name__]
         if "loading state_dict" in said[0] or "sizes" in said[0]:
@@ -117,6 +140,62 @@ def _pretrained(name: str, config: PretrainedCfg, options: dict[str, Any]) -> An
             f"cannot be fetched: {said[0]}. Bring them by: {how}; or build with pretrained=False for "
             "random weights"
         ) from error
+
+
+def _from_address(
+    name: str, address: Address, options: dict[str, Any]
+) -> tuple[nn.Module, WeightsSource]:
+    path, source = fetched(address)
+    if address.kind == "hf":
+        overlay = _as_trained(name, source) | options["pretrained_cfg_overlay"]
+        options = {**options, "pretrained_cfg_overlay": overlay}
+    with unfilled():
+        made: Any = timm.create_model(name, **options)
+    names = made.state_dict().keys()
+    made.reset_classifier(0)
+    classifier = names - made.state_dict().keys()
+    tensors = read_tensors(path, mapped=False)
+    kept = {key: tensor for key, tensor in tensors.items() if key not in classifier}
+    load_strictly(made, own(kept), str(path), assign=True)
+    return made, source
+
+
+def _as_trained(name: str, source: WeightsSource) -> dict[str, Any]:
+    """How the weights of a repository want pictures, and that they are of this architecture."""
+    try:
+        config = read_json(hub_file(source.source, ["config.json"], source.revision).path)
+    except OSError as error:
+        raise WeightsError(
+            f"config.json of {source.source!r}, which says how its weights want pictures, is not "
+            f"cached and cannot be fetched: {str(error).strip().partition(chr(10))[0]}"
+        ) from error
+    architecture = str(config.get("architecture", "")).partition(".")[0]
+    if architecture != name.partition(".")[0]:
+        raise WeightsError(
+            f"{source.tag} has weights of timm's {architecture!r}, not of {name.partition('.')[0]!r}"
+        )
+    said = config.get("pretrained_cfg") or config
+    if not isinstance(said, dict):
+        raise WeightsError(f"config.json of {source.source!r}: its pretrained_cfg is no table")
+    return {
+        key: tuple(said[key]) if isinstance(said[key], list) else said[key]
+        for key in ("input_size", "mean", "std", "interpolation", "crop_pct", "crop_mode")
+        if said.get(key) is not None
+    }
+
+
+def _fetched(config: PretrainedCfg) -> tuple[WeightsSource, Path]:
+    """The verified weights file, where timm would look for it too."""
+    tag = config.tag or "default"
+    if not config.hf_hub_id:
+        path = cached_checkpoint(str(config.url))
+        sha256 = verified(path, str(config.url))
+        return WeightsSource(tag, str(config.url), path.name, sha256=sha256), path
+    repository, _, revision = config.hf_hub_id.partition("@")
+    names = [config.hf_hub_filename] if config.hf_hub_filename else _NAMES
+    found = hub_file(repository, names, revision or None)
+    name = found.path.name
+    return WeightsSource(tag, repository, name, found.revision, found.sha256), found.path
 
 
 def _tokens(backbone: Any, images: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Image encoders from torchvision: any classification architecture without its classifier."""
 
 import re
+from collections.abc import Container
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,20 +14,27 @@ from zoo.arguments import PositiveInt
 from zoo.encoders.image import ImageEncoder
 from zoo.encoders.preprocess import Preprocess
 from zoo.errors import UnknownNameError, suggestion
-from zoo.weights.read import load_strictly, read_tensors
+from zoo.weights.address import address_of, fetched
+from zoo.weights.read import load_strictly, own, read_tensors
+from zoo.weights.record import recorded_if_usable, verified
 from zoo.weights.source import WeightsSource, check_tag
 from zoo.weights.torch_hub import cached_checkpoint
+from zoo.weights.unfilled import unfilled
 
-__all__ = ["create", "examples", "weights_tags"]
+__all__ = ["create", "examples", "takes_addresses", "weights_tags"]
+
+takes_addresses = True
 
 
+@recorded_if_usable()
 def create(
     architecture: str, *, weights: str | None = "DEFAULT", image_size: PositiveInt | None = None
 ) -> ImageEncoder:
     """Any architecture of `torchvision.models.list_models(module=torchvision.models)`.
 
     Args:
-        weights: a torchvision tag such as `IMAGENET1K_V2`, `DEFAULT`, or None for random ones.
+        weights: a torchvision tag such as `IMAGENET1K_V2`, `DEFAULT`, the address of a state dict,
+            with any classifier or none, or None for random ones.
         image_size: side of the input in pixels, where not the weights' own. A vision transformer
             is made for one size; its weights fit no other.
 
@@ -35,8 +43,10 @@ def create(
         WeightsError: the weights are neither cached nor to be had, or damaged.
     """
     tags = models.get_model_weights(_known(architecture))
-    check_tag(weights, weights_tags(architecture), f"torchvision's {architecture}")
-    entry = tags["DEFAULT" if weights is None else weights]
+    address = address_of(weights)
+    if address is None:
+        check_tag(weights, weights_tags(architecture), f"torchvision's {architecture}")
+    entry = tags["DEFAULT" if weights is None or address is not None else weights]
     preprocess = _preprocess(entry.transforms(), image_size)
     options: dict[str, Any] = {}
     decided: dict[str, Any] = {}
@@ -47,21 +57,34 @@ def create(
     if architecture.startswith("vit_"):
         options = {"image_size": preprocess.crop[0]}
         decided = {"image_size": preprocess.crop[0]}
-    backbone = models.get_model(architecture, weights=None, **options)
     source = None
-    if weights is not None:
-        path = cached_checkpoint(entry.url)
-        _load(backbone, path)
-        source = WeightsSource(entry.name, entry.url, path.name)
+    names: set[str] = set()
+    if weights is None:
+        backbone = models.get_model(architecture, weights=None, **options)
+    else:
+        if address is not None:
+            path, source = fetched(address)
+        else:
+            path = cached_checkpoint(entry.url)
+            sha256 = verified(path, entry.url)
+            source = WeightsSource(entry.name, entry.url, path.name, sha256=sha256)
+        with unfilled():
+            backbone = models.get_model(architecture, weights=None, **options)
+        names = set(backbone.state_dict())
+        if address is None:
+            _load(backbone, path)
     if hasattr(backbone, "aux_logits"):
         backbone.aux_logits = False
         for name in [
             name for name, _ in backbone.named_children() if name.lower().startswith("aux")
         ]:
             setattr(backbone, name, None)
+    width = _drop_classifier(backbone)
+    if address is not None:
+        _load(backbone, path, names - backbone.state_dict().keys())
     return ImageEncoder(
         backbone,
-        _drop_classifier(backbone),
+        width,
         preprocess,
         source,
         decided,
@@ -93,14 +116,16 @@ def _known(architecture: str) -> str:
     return architecture
 
 
-def _load(backbone: nn.Module, path: Path) -> None:
+def _load(backbone: nn.Module, path: Path, but: Container[str] = ()) -> None:
     """As torchvision does: its modules know the names in their older checkpoints, DenseNet's apart."""
-    tensors = read_tensors(path)
+    tensors = read_tensors(path, mapped=False)
     if isinstance(backbone, models.DenseNet):
         old = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])")
         tensors = {old.sub(r"\1\2", name): tensor for name, tensor in tensors.items()}
+    for name in [name for name in tensors if name in but]:
+        del tensors[name]
     try:
-        backbone.load_state_dict(tensors)
+        backbone.load_state_dict(own(tensors), assign=True)
     except (RuntimeError, ValueError):
         load_strictly(backbone, tensors, str(path))  # says what does not fit
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from zoo.errors import WeightsError
+from zoo.weights.record import pin_of, verified
 
-__all__ = ["HubFiles", "hub_files", "is_small", "read_json"]
+__all__ = ["HubFile", "HubFiles", "hub_file", "hub_files", "is_small", "read_json"]
 
 _TOKENIZER = re.compile(
     r"tokenizer.*\.(json|model)|vocab\.(txt|json)|merges\.txt|special_tokens_map\.json"
@@ -67,6 +68,43 @@ class HubFiles:
             return None
 
 
+@dataclass(frozen=True)
+class HubFile:
+    """One file of a repository, verified."""
+
+    path: Path
+    revision: str
+    sha256: str
+
+
+def hub_file(repository: str, names: Iterable[str], revision: str | None = None) -> HubFile:
+    """The first of `names` that a repository has: from the cache, else from the hub.
+
+    Raises:
+        OSError: none is cached, and the hub cannot be asked or has none.
+        WeightsError: it is not the file that is pinned or recorded.
+    """
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    names = list(names)
+    cached = (try_to_load_from_cache(repository, name, revision=revision) for name in names)
+    path = next((Path(each) for each in cached if isinstance(each, str)), None)
+    missing: OSError | None = None
+    for name in names if path is None else ():
+        try:
+            path = Path(hf_hub_download(repository, name, revision=revision))
+            break
+        except LocalEntryNotFoundError:  # the hub cannot be asked
+            raise
+        except EntryNotFoundError as error:
+            missing = FileNotFoundError(f"{repository} has no {name}: {_short(error)}")
+    if path is None:
+        raise missing or FileNotFoundError(f"{repository} has none of {', '.join(names)}")
+    commit = path.parent.name
+    return HubFile(path, commit, verified(path, f"hf://{repository}@{commit}"))
+
+
 def hub_files(
     source: str, revision: str | None = None, *, weights: bool = True, tokenizer: bool = True
 ) -> HubFiles:
@@ -94,13 +132,14 @@ def hub_files(
 
     try:
         folder = Path(snapshot_download(source, revision=revision, local_files_only=True))
-        return _checked(folder, source, folder.name, weights, tokenizer)
+        found = _checked(folder, source, folder.name, weights, tokenizer)
     except HFValidationError as error:
         raise WeightsError(
             f"{source!r} is neither a folder here nor a repository name 'owner/name'"
         ) from error
     except (OSError, WeightsError) as cached:
-        return _downloaded(source, revision, weights, tokenizer, cached)
+        found = _downloaded(source, revision, weights, tokenizer, cached)
+    return _verified(found, weights)
 
 
 def is_small(name: str) -> bool:
@@ -166,9 +205,23 @@ def _checked(
         parts = read_json(folder / chosen).get("weight_map", {})
         for name in sorted(set(parts.values()) - set(names)):
             raise WeightsError(f"{name} of {source!r} is missing in {folder}")
-    return HubFiles(
-        folder, source, revision, chosen, _sha256_in_cache(folder / chosen) if chosen else None
-    )
+    return HubFiles(folder, source, revision, chosen, None)
+
+
+def _verified(files: HubFiles, weights: bool) -> HubFiles:
+    """The same files: every one that is pinned is that one, and weights are as they were recorded."""
+    source = f"hf://{files.repository}@{files.revision}"
+    names = [path.relative_to(files.folder).as_posix() for path in files.folder.rglob("*")]
+    for name in names:
+        if is_small(name) and pin_of(source, name)[0]:
+            verified(files.file(name), source, name)
+    if not weights or files.weights is None:
+        return files
+    if files.weights.endswith(".index.json"):
+        parts = read_json(files.file(files.weights)).get("weight_map", {})
+        for name in sorted(set(parts.values())):
+            verified(files.file(name), source, name)
+    return replace(files, sha256=verified(files.file(files.weights), source, files.weights))
 
 
 def _weight_files(names: Iterable[str]) -> list[str]:
@@ -180,12 +233,6 @@ def _weight_files(names: Iterable[str]) -> list[str]:
             index = pattern.split("(")[0] + (".safetensors" if "safe" in pattern else ".bin")
             return found + [name for name in names if name == f"{index}.index.json"]
     return []
-
-
-def _sha256_in_cache(path: Path) -> str | None:
-    """The hub's cache names large files by their sha256, so that it is known without reading."""
-    name = path.resolve().name
-    return name if re.fullmatch(r"[0-9a-f]{64}", name) else None
 
 
 def _short(error: BaseException) -> str:

@@ -13,25 +13,35 @@ from zoo.weights.claims import check_archive, check_claims, check_numbers, reaso
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["check_sha256", "load_strictly", "read_tensors", "sha256_of", "state_sha256"]
+__all__ = ["check_sha256", "load_strictly", "own", "read_tensors", "sha256_of", "state_sha256"]
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a `.safetensors` file or a torch checkpoint, mapped into memory.
+def read_tensors(path: Path, *, prefix: str = "", mapped: bool = True) -> dict[str, Tensor]:
+    """The tensors of a `.safetensors` file or a torch checkpoint.
+
+    Args:
+        prefix: only tensors whose names begin so; no other one's bytes are read.
+        mapped: leave them on disk until they are used, which a change of the file would change too.
+            False reads all of the file once, into memory of their own.
 
     Raises:
         WeightsError: the file is missing, truncated, of another format, or holds more than tensors.
     """
     import torch
-    from safetensors.torch import load_file
+    from safetensors import safe_open
 
     if not path.is_file():
         raise WeightsError(f"{path}: there is no such weights file")
     check_archive(path)
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
-        found = torch.load(path, map_location="cpu", weights_only=True, mmap=_can_map(path))
+            with safe_open(path, framework="pt") as file:
+                names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
+                read = {name: file.get_tensor(name) for name in names}
+            return read if mapped else {name: read.pop(name).clone() for name in names}
+        found = torch.load(
+            path, map_location="cpu", weights_only=True, mmap=mapped and _can_map(path)
+        )
     except Exception as error:  # whatever damaged bytes lead the parsers to
         raise WeightsError(
             f"{path}: not a whole weights file ({path.stat().st_size:,} bytes): {reason_of(error)}. "
@@ -43,12 +53,19 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if strangers:
         raise WeightsError(f"{path}: {strangers[0]!r} is not a tensor")
     check_claims(path, found)
+    if prefix:
+        return {name: tensor for name, tensor in found.items() if name.startswith(prefix)}
     # A state dict carries the versions of its modules, which some of them ask for.
     return found if isinstance(found, dict) else dict(found)
 
 
-def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+def load_strictly(
+    module: nn.Module, tensors: Mapping[str, Tensor], where: str, *, assign: bool = False
+) -> None:
     """Load tensors into a module: every name and shape must fit, or nothing is loaded.
+
+    Args:
+        assign: make the tensors themselves the module's parameters, see `own`.
 
     Raises:
         WeightsError: names what is missing, extra or of another shape, or no number.
@@ -74,7 +91,23 @@ def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], where: str) 
         raise WeightsError(f"{where}: the weights do not fit the model: {'; '.join(faults)}")
     check_numbers(module, tensors, where)
     state.update(tensors)  # what fits in every name and shape is of the module's own version
-    module.load_state_dict(state)
+    module.load_state_dict(state, assign=assign)
+
+
+def own(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same tensors in float32, none of them sharing memory: fit to be a module's parameters."""
+    import torch
+
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point():
+            tensor = tensor.to(torch.float32)
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() in seen or storage.nbytes() > tensor.nbytes:
+            tensor = tensor.clone()
+        seen.add(tensor.untyped_storage().data_ptr())
+        tensors[name] = tensor
+    return tensors
 
 
 def check_sha256(path: Path, expected: str, how: str) -> None:

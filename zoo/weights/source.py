@@ -7,7 +7,7 @@ from typing import Any
 
 from zoo.errors import UnknownNameError, suggestion
 
-__all__ = ["WeightsSource", "check_tag"]
+__all__ = ["WeightsSource", "check_tag", "is_address"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,16 @@ class WeightsSource:
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine has it, so that a saved model must hold the weights."""
+        return self.source.startswith("file:")
+
+
+def is_address(weights: str) -> bool:
+    """Whether weights are asked for by where they are: `hf://…`, `file:…` or `https:…`."""
+    return weights.startswith(("hf://", "file:", "https:", "http:"))
 
 
 def check_tag(tag: str | None, tags: list[str], who: str) -> None:

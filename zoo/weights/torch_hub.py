@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from urllib.error import URLError
 from urllib.parse import urlparse
 
 from zoo.errors import WeightsError
+from zoo.weights.download import download
 
 __all__ = ["cached_checkpoint"]
 
@@ -16,7 +16,7 @@ def cached_checkpoint(url: str) -> Path:
     """The local file for a checkpoint URL, downloaded on first use.
 
     A name such as `resnet50-11ad3fa6.pth` carries the start of its sha256, which a download must
-    match before it appears in the cache.
+    match before it appears in the cache. What it holds is for the caller to verify.
 
     Raises:
         WeightsError: it is not in the cache and cannot be downloaded, or the download differs.
@@ -29,9 +29,8 @@ def cached_checkpoint(url: str) -> Path:
         return path
     prefix = re.search(r"-([0-9a-f]{8,})\.", path.name)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(url, str(path), hash_prefix=prefix[1] if prefix else None)
-    except (URLError, OSError, RuntimeError) as error:
+        download(url, path, prefix[1] if prefix else None)
+    except (WeightsError, OSError) as error:
         raise WeightsError(
             f"the weights file {path.name} is not in {folder} and cannot be downloaded from {url}: "
             f"{error}. Bring the file there from a machine with network, or build with "

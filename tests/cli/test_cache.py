@@ -1,0 +1,126 @@
+"""`zoo cache` and `zoo fetch`."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from zoo.cache import cache_folder
+from zoo.weights.address import downloads_folder
+from zoo.weights.record import records, verified
+
+URL = "https://download.pytorch.org/models/resnet50-11ad3fa6.pth"
+
+
+def zoo_command(*words):
+    done = subprocess.run(
+        [sys.executable, "-m", "zoo", *words], capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+def some(resnet50_in_torch_hub):
+    """One recorded file of torch hub, one download and its broken-off sister, and old features."""
+    verified(resnet50_in_torch_hub, URL)
+    for name in ("0123-mine.pth", "4567-other.pth.part", "4567-other.pth.lock"):
+        (downloads_folder() / name).write_bytes(b"x" * 1_000_000)
+    features = cache_folder("features", "key") / "features.bin"
+    features.write_bytes(b"x" * 2_000_000)
+    old = time.time() - 100 * 86_400
+    os.utime(features, (old, old))
+    return resnet50_in_torch_hub
+
+
+def test_list_and_size(some):
+    status, out, _ = zoo_command("cache", "list", "--json")
+    assert status == 0
+    found = {each["name"]: each for each in json.loads(out)}
+    assert found["resnet50-11ad3fa6.pth"]["check"] == "recorded"
+    assert found["resnet50-11ad3fa6.pth"]["path"] == str(some)
+    assert found["0123-mine.pth"]["cache"] == "downloads"
+    assert found["features"] == {
+        "cache": "computed",
+        "name": "features",
+        "path": str(cache_folder("features")),
+        "size": 2_000_000,
+        "used": found["features"]["used"],
+        "check": "",
+    }
+    assert re.search(
+        r"^resnet50-11ad3fa6.pth +torch hub +102", zoo_command("cache", "list")[1], re.M
+    )
+    sizes = json.loads(zoo_command("cache", "size", "--json")[1])
+    assert sizes["downloads"] == sizes["computed"] == 2_000_000
+    assert sizes["torch hub"] >= some.stat().st_size
+    assert "computed   2.0 MB" in zoo_command("cache", "size")[1]
+
+
+def test_verify_and_forget(some):
+    assert zoo_command("cache", "verify") == (
+        0,
+        f"same    {URL}  resnet50-11ad3fa6.pth\n",
+        "",
+    )
+    before, when = some.read_bytes(), some.stat().st_mtime_ns
+    try:
+        some.write_bytes(before[:-1] + b"!")
+        os.utime(some, ns=(when, when))  # nothing shows it but its content
+        status, out, error = zoo_command("cache", "verify")
+    finally:
+        some.write_bytes(before)
+    assert (status, out) == (1, f"changed {URL}  resnet50-11ad3fa6.pth\n")
+    assert error.startswith(f"error: {some}: changed since pinned or recorded. Delete")
+    assert zoo_command("cache", "forget", URL)[1] == f"forgot {URL}  resnet50-11ad3fa6.pth\n"
+    status, _, error = zoo_command("cache", "forget", URL)
+    assert (status, list(records())) == (1, [])
+    assert error == f"error: nothing is recorded of {URL!r}; zoo cache verify lists what is\n"
+    assert zoo_command("cache", "verify")[1] == "no file is recorded yet\n"
+
+
+def test_prune(some):
+    gone = [cache_folder() / "features", downloads_folder() / "4567-other.pth.part"]
+    status, out, error = zoo_command("cache", "prune", "--dry-run")
+    assert (status, error) == (0, "would be removed\n")
+    assert [line.split()[0] for line in out.splitlines()[2:]] == [
+        "4567-other.pth.part",
+        "features",
+        "total",
+    ]
+    assert all(path.exists() for path in gone)
+    assert zoo_command("cache", "prune")[2] == "removed\n"
+    assert not any(path.exists() for path in gone)
+    assert [path.name for path in downloads_folder().iterdir()] == ["0123-mine.pth"]
+    assert some.is_file()
+    assert zoo_command("cache", "prune")[1] == "nothing to remove\n"
+
+
+@pytest.mark.long
+def test_fetch(resnet50_in_torch_hub, clip_in_hub_cache):
+    status, out, _ = zoo_command("fetch", "resnet50-clip", "--json")
+    assert status == 0
+    found = json.loads(out)
+    assert found["image.encoder"]["file"] == "resnet50-11ad3fa6.pth"
+    assert found["text.encoder"]["revision"] == clip_in_hub_cache.name
+    assert len(found["text.encoder"]["sha256"]) == 64
+    listed = json.loads(zoo_command("cache", "list", "--json")[1])
+    name = f"openai/clip-vit-base-patch32@{clip_in_hub_cache.name}"
+    clip = next(each for each in listed if each["name"] == name)
+    assert clip["check"] == "pinned"
+    assert clip["size"] > 600_000_000
+
+
+def test_fetch_of_one_tower_says_what_is_missing(resnet50_in_torch_hub):
+    assert "resnet50-11ad3fa6.pth" in zoo_command("fetch", "resnet50-clip", "--tower", "image")[1]
+    status, _, error = zoo_command(
+        "fetch", "resnet50-clip", "--tower", "image", "--set", "image.encoder=torchvision/resnet18"
+    )
+    assert status == 1
+    assert "cannot be downloaded from https://download.pytorch.org" in error
+    assert "HF_HUB_OFFLINE is set" in error
+    assert not list(Path(os.environ["ZOO_CACHE"]).rglob("*.part"))

@@ -1,0 +1,137 @@
+"""What lies on this machine: weights in the caches of the hub and of torch hub, and zoo's own."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from zoo.cache import cache_folder
+from zoo.weights.address import downloads_folder
+from zoo.weights.download import PARTIAL
+from zoo.weights.read import sha256_of
+from zoo.weights.record import Record, pin_of, records
+
+__all__ = ["Kept", "kept", "prunable", "remove", "verdicts"]
+
+_DAY = 86_400.0
+Cache = Literal["hub", "torch hub", "downloads", "computed"]
+Check = Literal["pinned", "recorded", ""]
+_SHARED = ("hub", "torch hub")
+"""Caches that other programs use too: zoo takes nothing out of them."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Something in a cache: a repository at a commit, a file, or a folder of computed files.
+
+    Args:
+        used: when it was last read or written, in seconds since 1970.
+        check: how its content is known: `pinned`, `recorded`, or nothing.
+    """
+
+    cache: Cache
+    name: str
+    path: Path
+    size: int
+    used: float
+    check: Check
+
+
+def kept() -> list[Kept]:
+    """Everything in the four caches, by cache and name."""
+    return [*_of_the_hub(), *_of_torch_hub(), *_downloads(), *_computed()]
+
+
+def verdicts() -> Iterator[tuple[Record, Literal["same", "changed", "gone"]]]:
+    """Read every recorded file anew, whole, and compare it with its pin or record."""
+    for record in records():
+        path = Path(record.path)
+        if not path.is_file():
+            yield record, "gone"
+            continue
+        expected = pin_of(record.source, record.file)[0] or record.sha256
+        yield record, "same" if sha256_of(path) == expected else "changed"
+
+
+def prunable(days: float) -> list[Kept]:
+    """What of zoo's own caches was not used for so long, and downloads that broke off."""
+    limit = time.time() - days * _DAY
+    return [
+        each
+        for each in kept()
+        if each.cache not in _SHARED and (each.used < limit or each.name.endswith(PARTIAL))
+    ]
+
+
+def remove(each: Kept) -> None:
+    """Take something out of one of zoo's own caches."""
+    if each.path.is_dir():
+        shutil.rmtree(each.path)
+    else:
+        each.path.unlink()
+        each.path.with_name(f"{each.path.name.removesuffix(PARTIAL)}.lock").unlink(missing_ok=True)
+
+
+def _of_the_hub() -> Iterator[Kept]:
+    from huggingface_hub import CacheNotFound, scan_cache_dir
+
+    try:
+        found = scan_cache_dir()
+    except CacheNotFound:
+        return
+    checks = _checks()
+    for repository in sorted(found.repos, key=lambda each: str(each.repo_id)):
+        if repository.repo_type != "model":
+            continue
+        for revision in sorted(repository.revisions, key=lambda each: str(each.commit_hash)):
+            name = f"{repository.repo_id}@{revision.commit_hash}"
+            yield Kept(
+                "hub",
+                name,
+                Path(revision.snapshot_path),
+                revision.size_on_disk,
+                repository.last_accessed,
+                checks.get(f"hf://{name}", ""),
+            )
+
+
+def _of_torch_hub() -> Iterator[Kept]:
+    import torch
+
+    checks = _checks()
+    yield from _files("torch hub", Path(torch.hub.get_dir()) / "checkpoints", checks)
+
+
+def _downloads() -> Iterator[Kept]:
+    yield from _files("downloads", downloads_folder(), _checks())
+
+
+def _computed() -> Iterator[Kept]:
+    for folder in sorted(path for path in cache_folder().iterdir() if path.is_dir()):
+        inside = [path.stat() for path in folder.rglob("*") if path.is_file()]
+        if folder == downloads_folder() or not inside:
+            continue
+        used = max(max(each.st_atime, each.st_mtime) for each in inside)
+        yield Kept("computed", folder.name, folder, sum(each.st_size for each in inside), used, "")
+
+
+def _files(cache: Cache, folder: Path, checks: dict[str, Check]) -> Iterator[Kept]:
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.is_file() and path.suffix != ".lock":
+            found = path.stat()
+            used = max(found.st_atime, found.st_mtime)
+            check = checks.get(str(path.absolute()), "")
+            yield Kept(cache, path.name, path, found.st_size, used, check)
+
+
+def _checks() -> dict[str, Check]:
+    """How sources and paths are known."""
+    found: dict[str, Check] = {}
+    for record in records():
+        pinned = pin_of(record.source, record.file)[0] is not None
+        found[record.source] = found[record.path] = "pinned" if pinned else "recorded"
+    return found
