@@ -7,11 +7,18 @@ import torch
 from torch import Tensor, nn
 
 from zoo.blocks import by_depth
-from zoo.errors import SpecError
+from zoo.errors import FolderError, SpecError
 from zoo.lora import Adapters, Base, adapter_dropouts, add_adapters, fold_in
 from zoo.spec import Last, TrainMode, WithLoRA
 
-__all__ = ["apply_mode", "keep_frozen", "merge_adapters", "parts_of", "stays_as_loaded"]
+__all__ = [
+    "apply_mode",
+    "check_merged",
+    "keep_frozen",
+    "merge_adapters",
+    "parts_of",
+    "stays_as_loaded",
+]
 
 
 def apply_mode(tower: Any, mode: TrainMode) -> tuple[str, ...]:
@@ -50,6 +57,18 @@ def keep_frozen(tower: Any) -> None:
             dropout.train(tower.training)
     for name in tower.frozen_parts:
         tower.get_submodule(name).eval()
+
+
+def check_merged(tower: Any, side: str) -> None:
+    """Refuse a tower with adapters where only plain weights can be written.
+
+    Raises:
+        FolderError: it has some.
+    """
+    if isinstance(tower.train_mode, WithLoRA):
+        raise FolderError(
+            f"{side}.encoder: has adapters beside its weights; call model.merge_lora() first"
+        )
 
 
 def merge_adapters(tower: Any) -> None:

@@ -77,3 +77,17 @@ def test_what_sentence_transformers_cannot_say(bert, tmp_path):
     with pytest.raises(FolderError, match="bert: exists already"):
         zoo.to_sentence_transformers(tower(bert), bert)
     assert json.loads((bert / "config.json").read_text())["model_type"] == "bert"
+
+
+def test_adapters_are_merged_before(bert, tmp_path):
+    overrides = {
+        "text.encoder": f"hf/{bert}",
+        "text.head": "identity",
+        "text.train": {"lora": {"rank": 2}},
+        "embedding_dim": 16,
+    }
+    model = zoo.build("resnet50-clip", towers=["text"], overrides=overrides).eval()
+    with pytest.raises(FolderError, match=r"has adapters beside .* model\.merge_lora\(\) first"):
+        zoo.to_sentence_transformers(model, tmp_path / "out")
+    model.merge_lora()
+    assert zoo.to_sentence_transformers(model, tmp_path / "out").is_dir()

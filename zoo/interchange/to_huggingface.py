@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.errors import FolderError
 from zoo.folder.swap import drafted
+from zoo.modes import check_merged
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -128,7 +129,9 @@ def _backbone(model: CLIP, side: str) -> Any:
     from zoo.encoders.hf_image import HFImageEncoder
     from zoo.encoders.hf_text import HFTextEncoder
 
-    encoder = _tower(model, side).encoder
+    tower = _tower(model, side)
+    check_merged(tower, side)
+    encoder = tower.encoder
     if not isinstance(encoder, (HFImageEncoder, HFTextEncoder)):
         name = model.provenance.get(f"{side}.encoder", {}).get("name", type(encoder).__name__)
         raise FolderError(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.errors import FolderError
 from zoo.folder.swap import drafted
+from zoo.modes import check_merged
 
 if TYPE_CHECKING:
     from torch import nn
@@ -73,6 +74,7 @@ def _encoder(tower: Any) -> Any:
 
     if tower is None:
         raise FolderError("the model has no text tower")
+    check_merged(tower, "text")
     if not isinstance(tower.encoder, HFTextEncoder):
         raise FolderError(
             f"text.encoder: {type(tower.encoder).__name__} is no encoder of transformers; "
