@@ -149,9 +149,9 @@ class Plan:
 
         made: dict[str, Any] = {}
         for side in self.sides:
-            encoder = self._make(
-                f"{side}.encoder", calls, **self._files_for(f"{side}.encoder", calls, saved_files)
-            )
+            small = self._files_for(f"{side}.encoder", calls, saved_files)
+            make = partial(self._make, f"{side}.encoder", calls, **small)
+            encoder = make()
             component = self.components[f"{side}.encoder"].root
             check_encoder(
                 side, encoder, f"{side}.encoder: {component.name!r} of {component.origin}"
@@ -167,8 +167,7 @@ class Plan:
             train = getattr(self.spec, side).train
             source = _source_of(encoder)
             if stays_as_loaded(train) and source and not source.is_local:
-                again = partial(self._make, f"{side}.encoder", calls)
-                encoder.loaded_fingerprint = LoadedFingerprint(again)
+                encoder.loaded_fingerprint = LoadedFingerprint(make)
             try:
                 made[side] = tower(encoder, head, train)
             except ZooError as error:
