@@ -20,8 +20,12 @@ DOCUMENTS = [Path(name) for name in LISTED] or [
     for pattern in ("*.md", "docs/**/*.md", "plugins/*/README.md")
     for path in ROOT.glob(pattern)
 ]
-AS_A_WHOLE = {Path("docs/plugins/tutorial.md")}
-"""Documents that install something half-way, which `.ci/run` runs as a whole."""
+AS_A_WHOLE = {
+    path
+    for path in DOCUMENTS
+    if path.parts[0] == "plugins" or path == Path("docs/plugins/tutorial.md")
+}
+"""Documents that install something, which `.ci/run` runs as a whole and without stand-ins."""
 
 
 def module(name):

@@ -15,6 +15,7 @@ from zoo.assembly import plan
 from zoo.errors import MissingExtraError, SpecError, WeightsError
 from zoo.modes import merge_adapters
 from zoo.spec import LoRA, WithLoRA
+from zoo.weights.record import forget
 
 MODE = WithLoRA(lora=LoRA(rank=4, alpha=8))
 
@@ -200,6 +201,8 @@ def test_without_weights_of_its_own_the_base_is_saved_along(tmp_path):
     assert "image.encoder.backbone.layer4.0.conv1.weight" in stored
     assert "image.adapters.backbone.layer4.0.conv1.lora_A.weight" in stored
     assert not any("base_layer" in name for name in stored)
+    assert "pip install 'clip-zoo[lora]'" in (folder / "README.md").read_text()
+    assert "peft" in json.loads((folder / "zoo.json").read_text())["written_with"]
 
 
 def test_a_base_with_an_origin_is_kept_by_hash(tmp_path, resnet50_in_torch_hub):
@@ -233,6 +236,9 @@ def test_other_weights_under_the_base_are_refused(tmp_path, resnet50_in_torch_hu
         state = torch.load(resnet50_in_torch_hub, weights_only=True)
         state["conv1.weight"][0, 0, 0, 0] += 1
         torch.save(state, resnet50_in_torch_hub)
+        with pytest.raises(WeightsError, match=r"not the file of .* when zoo first read it"):
+            zoo.load(folder)
+        forget("https://download.pytorch.org/models/resnet50-11ad3fa6.pth")
         with pytest.raises(WeightsError, match=r"the frozen image.encoder has other weights now"):
             zoo.load(folder)
     finally:

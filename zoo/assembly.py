@@ -6,6 +6,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
@@ -132,26 +133,32 @@ class Plan:
     layered: Layered
 
     def build(
-        self, device: str | torch.device = "cpu", *, saved_files: Mapping[str, Path] | None = None
+        self,
+        device: str | torch.device = "cpu",
+        *,
+        saved_files: Mapping[str, Path] | None = None,
+        around: Mapping[str, AbstractContextManager[None]] | None = None,
     ) -> CLIP:
         """Bind all arguments, then load weights and assemble; see `zoo.build`.
 
         Args:
             saved_files: by path, the folder of an encoder's small files in a saved model.
+            around: by path, a context in which a component is made.
         """
-        calls = self._calls()
+        calls, around = self._calls(), around or {}
         _check_device(device)
 
         from zoo.clip import CLIP, CLIPImageEncoder, CLIPTextEncoder
         from zoo.contracts import check_encoder, check_head, in_dim_for
         from zoo.modes import stays_as_loaded
-        from zoo.weights.fingerprint import LoadedFingerprint
+        from zoo.weights.origin import Origin
 
         made: dict[str, Any] = {}
         for side in self.sides:
             small = self._files_for(f"{side}.encoder", calls, saved_files)
             make = partial(self._make, f"{side}.encoder", calls, **small)
-            encoder = make()
+            with around.get(f"{side}.encoder", contextlib.nullcontext()):
+                encoder = make()
             component = self.components[f"{side}.encoder"].root
             check_encoder(
                 side, encoder, f"{side}.encoder: {component.name!r} of {component.origin}"
@@ -167,7 +174,7 @@ class Plan:
             train = getattr(self.spec, side).train
             source = _source_of(encoder)
             if stays_as_loaded(train) and source and not source.is_local:
-                encoder.loaded_fingerprint = LoadedFingerprint(make)
+                encoder.weights_origin = Origin(make)
             try:
                 made[side] = tower(encoder, head, train)
             except ZooError as error:

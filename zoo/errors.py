@@ -18,6 +18,7 @@ __all__ = [
     "UnknownNameError",
     "WeightsError",
     "ZooError",
+    "first_line",
     "suggestion",
 ]
 
@@ -72,6 +73,17 @@ class DeprecatedNameWarning(FutureWarning):
 
 class MissingExtraError(ZooError, ImportError):
     """A package that this command needs is not installed; the message has the pip command."""
+
+
+def first_line(error: BaseException, said: str | None = None) -> str:
+    """The first line of what an error says, without a full stop; its kind if it says nothing.
+
+    Args:
+        said: in place of what it says.
+    """
+    text = str(error) if said is None else said
+    lines = text.strip().splitlines()
+    return lines[0].strip().rstrip(".") if lines else type(error).__name__
 
 
 def suggestion(name: str, choices: Iterable[str]) -> str:

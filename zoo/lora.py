@@ -93,6 +93,11 @@ class _Share:
         tensors = self.encoder.state_dict()
         return {mine: tensors[name] for name in tensors if (mine := self.named(name)) is not None}
 
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        for name, parameter in self.encoder.named_parameters():
+            if (mine := self.named(name)) is not None:
+                yield mine, parameter
+
     def load_state_dict(self, tensors: Mapping[str, Tensor], **options: Any) -> None:
         theirs = {self.named(name): name for name in self.encoder.state_dict()}
         renamed = {theirs[mine]: tensor for mine, tensor in tensors.items()}

@@ -9,7 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
+import zoo
 from zoo.cache import cache_folder
 from zoo.weights.address import downloads_folder
 from zoo.weights.record import records, verified
@@ -98,6 +100,45 @@ def test_prune(some):
     assert [path.name for path in downloads_folder().iterdir()] == ["0123-mine.pth"]
     assert some.is_file()
     assert zoo_command("cache", "prune")[1] == "nothing to remove\n"
+
+
+def test_prune_leaves_downloads_that_go_on(some):
+    """Each in the cache of its own: by URL, and torchvision's in torch hub's folder."""
+    for folder in (downloads_folder(), some.parent):
+        part = folder / "going-on.pth.part"
+        part.write_bytes(b"x")
+        (folder / "broken.pth.part").write_bytes(b"x")
+        (folder / "download.pth.a1b2c3.partial").write_bytes(b"x")  # of torch hub itself
+        with FileLock(folder / "going-on.pth.lock"):
+            assert "going-on" not in zoo_command("cache", "prune", "--dry-run")[1]
+            zoo_command("cache", "prune")
+            assert part.is_file()
+        assert not (folder / "broken.pth.part").exists()
+        assert "going-on" in zoo_command("cache", "prune")[1]
+        assert not part.exists()
+        assert not (folder / "going-on.pth.lock").exists()
+        (folder / "download.pth.a1b2c3.partial").unlink()
+    assert some.is_file()
+
+
+def test_fetch_of_a_saved_model(resnet50_in_torch_hub, tmp_path):
+    model = zoo.build("resnet50-clip", towers="image", overrides={"image.train": "head"})
+    zoo.save(model, tmp_path / "mine")
+    _, out, error = zoo_command("fetch", "mine", "--json")
+    assert json.loads(out)["image.encoder"]["file"] == "resnet50-11ad3fa6.pth"
+    assert error == "fetching what mine needs\n"
+    away = resnet50_in_torch_hub.rename(tmp_path / "away.pth")
+    try:
+        status, _, error = zoo_command("fetch", "mine")
+    finally:
+        away.rename(resnet50_in_torch_hub)
+    assert status == 1
+    assert "cannot be downloaded from https://download.pytorch.org" in error
+    status, _, error = zoo_command("fetch", "mine", "--tower", "image")
+    assert (status, error) == (
+        1,
+        "error: mine is a saved model, which is fetched whole and as it is\n",
+    )
 
 
 @pytest.mark.long

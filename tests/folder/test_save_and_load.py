@@ -116,6 +116,57 @@ def test_an_existing_folder_is_never_lost(tmp_path):
     assert (mine / "thesis.tex").exists()
 
 
+def test_files_beside_a_model_are_not_lost(tmp_path):
+    folder = zoo.save(small(), tmp_path / "model")
+    (folder / ".git" / "refs").mkdir(parents=True)
+    (folder / "notes.md").write_text("years of work")
+    with pytest.raises(FolderError, match=r"also holds what zoo did not write, .*: .git, notes.md"):
+        zoo.save(small(), folder, overwrite=True)
+    assert (folder / "notes.md").exists()
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_model_that_is_no_number_replaces_nothing(tmp_path, number):
+    model = small()
+    folder = zoo.save(model, tmp_path / "model")
+    with torch.no_grad():
+        model.image_encoder.head.proj.weight[0, 0] = number
+    with pytest.raises(WeightsError, match=r"not saved: image.head: proj.weight holds (NaN|inf)"):
+        zoo.save(model, folder, overwrite=True)
+    zoo.load(folder)
+
+
+def test_a_folder_that_appears_while_a_model_is_saved(tmp_path, monkeypatch):
+    from zoo.folder import write
+
+    def slow(*args):
+        (tmp_path / "model").mkdir()
+        (tmp_path / "model" / "precious").touch()
+        return "# A card"
+
+    monkeypatch.setattr(write, "card", slow)
+    with pytest.raises(FolderError, match=r"model: was made while the model was being saved"):
+        zoo.save(small(), tmp_path / "model")
+    assert [path.name for path in (tmp_path / "model").iterdir()] == ["precious"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"resize": 10**9}, "resize: 1000000000 is not 1 to 16384 pixels"),
+        ({"crop": [0, 64]}, "crop: 0 is not 1 to 16384 pixels"),
+        ({"mean": [float("nan"), 0, 0]}, "mean: nan is not a finite number"),
+        ({"std": [1, 0, 1]}, "std: 0.0 is not a finite number above 0"),
+    ],
+)
+def test_preprocessing_that_prepares_nothing(tmp_path, change, said):
+    folder = zoo.save(small(), tmp_path / "model")
+    found = json.loads((folder / "zoo.json").read_text())["preprocess"]
+    edit(folder, preprocess={**found, **change})
+    with pytest.raises(FolderError, match=f"preprocess.*{said}"):
+        zoo.load(folder)
+
+
 def test_a_failure_while_saving_leaves_nothing(tmp_path, monkeypatch):
     def full(*_args, **_options):
         raise OSError(28, "No space left on device")

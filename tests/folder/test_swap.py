@@ -146,6 +146,22 @@ def test_one_writer_does_not_take_away_anothers_draft(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
+def test_a_draft_that_is_tidied_away_before_it_is_held(tmp_path, monkeypatch):
+    make, made = swap.tempfile.mkdtemp, []
+
+    def tidied(**options):
+        made.append(make(**options))
+        if len(made) == 1:
+            swap._tidy(tmp_path / "model")
+        return made[-1]
+
+    monkeypatch.setattr(swap.tempfile, "mkdtemp", tidied)
+    with drafted(tmp_path / "model") as draft:
+        (draft / "a").write_text("x")
+    assert len(made) == 2
+    assert (tmp_path / "model" / "a").read_text() == "x"
+
+
 def test_names_with_wildcards(tmp_path):
     (tmp_path / ".mxdel.abc.draft").mkdir()
     (tmp_path / ".m[xyz]del.abc.draft").mkdir()

@@ -46,8 +46,12 @@ def test_addresses(weights, address):
         (URL, "write https://host/file#sha256=…, with all 64 digits"),
         (f"{URL}#sha256=0123", "write .* with all 64 digits"),
         (f"http://example.org/a.pth#sha256={DIGITS}", "write https://host/file"),
+        (f"https://[/a.pth#sha256={DIGITS}", "write https://host/file"),
         ("hf://mine", "write hf://owner/name or hf://owner/name@revision"),
         ("hf://me/../mine", "write hf://owner/name"),
+        ("hf://../..", "write hf://owner/name"),
+        ("hf://me/a--b", "write hf://owner/name"),
+        ("hf://me/mine.git", "write hf://owner/name"),
         ("file:", "write file:PATH"),
     ],
 )
@@ -55,6 +59,17 @@ def test_what_is_no_address_is_refused_before_anything_is_built(weights, said):
     where = r"image.weights \(.*\): weights "
     with pytest.raises(WeightsError, match=f"{where}{re.escape(repr(weights))}: {said}"):
         zoo.build("resnet50-clip", overrides={"image.weights": weights})
+
+
+def test_a_file_is_said_so_that_it_can_be_read_again(tmp_path):
+    (tmp_path / "50% of #1 ä.pth").touch()
+    for place in ("50%25 of #1 ä.pth", "50% of #1 ä.pth"):
+        path, source = fetched(address_of(f"file:{place}"))
+        assert fetched(address_of(source.tag))[0] == path
+    (tmp_path / "a%20b.pth").touch()
+    path, source = fetched(address_of("file:a%2520b.pth"))
+    assert source.tag == f"file:{tmp_path}/a%2520b.pth"
+    assert fetched(address_of(source.tag))[0] == path == tmp_path / "a%20b.pth"
 
 
 def test_an_encoder_that_takes_tags_only():

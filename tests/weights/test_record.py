@@ -91,6 +91,21 @@ def test_a_file_that_cannot_be_used_is_not_recorded(file):
     assert len(list(records())) == 1
 
 
+def test_what_several_read_is_hashed_once_and_recorded_together(file, monkeypatch):
+    from zoo.weights import record
+
+    hashed = []
+    monkeypatch.setattr(
+        record, "sha256_of", lambda path, real=record.sha256_of: hashed.append(path) or real(path)
+    )
+    with recorded_if_usable():
+        for _ in range(2):
+            with recorded_if_usable():
+                verified(file, SOURCE)
+        assert list(records()) == []
+    assert len(list(records())) == len(hashed) == 1
+
+
 def test_the_reference_is_pinned():
     pin, place = pin_of(CLIP, "pytorch_model.bin")
     assert pin == "a63082132ba4f97a80bea76823f544493bffa8082296d62d71581a4feff1576f"

@@ -78,14 +78,12 @@ def prune(
 ) -> None:
     """Remove what zoo fetched or computed and has not used; never what other programs share.
 
-    Downloads that broke off go too. The caches of the hub and of torch hub are left alone: see
-    `hf cache`.
+    zoo's downloads that broke off go too, those that go on do not. All else in the caches of the hub
+    and of torch hub is left alone: see `hf cache`.
     """
     from zoo.weights.stored import prunable, remove
 
-    found = prunable(days)
-    for each in () if dry_run else found:
-        remove(each)
+    found = [each for each in prunable(days) if dry_run or remove(each)]
     _print_kept(found, as_json, "nothing to remove")
     if found and not as_json:
         err().print("would be removed" if dry_run else "removed")

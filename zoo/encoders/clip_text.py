@@ -51,7 +51,9 @@ def create(*, weights: str | None = "openai", saved_files: Path | None = None) -
     Source: Radford et al. 2021, arXiv 2103.00020.
     """
     if weights is not None and is_address(weights):
-        encoder = hf_text.create(REPOSITORY, revision=REVISION, weights=weights)
+        encoder = hf_text.create(
+            REPOSITORY, revision=REVISION, weights=weights, saved_files=saved_files
+        )
         encoder.resolved_args = {}
         return encoder
     if weights is not None:

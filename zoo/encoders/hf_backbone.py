@@ -1,31 +1,43 @@
-"""The text half of a HuggingFace model, from files that are already here."""
+"""A HuggingFace model, or half of one, from files that are already here."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import MODEL_MAPPING, AutoConfig, AutoModel, PretrainedConfig
 from transformers.utils import logging
 
 from zoo.errors import WeightsError
+from zoo.weights.bounds import bounded, sizes_of
 from zoo.weights.claims import check_archive, check_numbers, reason_of
-from zoo.weights.hub import HubFiles, read_json
+from zoo.weights.hub import HubFiles, read_json, weight_files
 from zoo.weights.read import read_tensors
+from zoo.weights.record import is_recorded
 
 __all__ = ["DUAL", "context_limit", "from_files", "read_backbone", "read_config"]
 
 DUAL = "vision-text-dual-encoder"
 """The model type of two encoders of any kind with a linear map over the pooled output of each."""
 
+_IMPLEMENTATIONS = (None, "eager", "sdpa")
+_QUANTISERS = ("quantization_config", "compression_config")
+_UNREAD = ("position_ids", "token_type_ids", "inv_freq", "masked_bias", "num_batches_tracked")
+"""What old checkpoints hold inside a model's parts, and transformers computes."""
 _UNBOUNDED = 100_000
 """Tokenizers without a limit of their own report a number far above this."""
 
 
 def read_config(files: HubFiles) -> PretrainedConfig:
+    """A model's config, of an architecture that transformers has and runs by itself.
+
+    Raises:
+        WeightsError: it is damaged, or asks for kernels or a quantiser from elsewhere.
+    """
+    _check_config(files.file("config.json"))
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(files.folder, trust_remote_code=False)
     except Exception as error:  # whatever a damaged or hostile config leads to
@@ -33,6 +45,28 @@ def read_config(files: HubFiles) -> PretrainedConfig:
             f"{files.file('config.json')}: not a model that transformers knows: {error}"
         ) from error
     return config
+
+
+def _check_config(path: Path) -> None:
+    """Refuse what transformers would fetch, and run, because a config says so."""
+    tables = [read_json(path)]
+    while tables:
+        table = tables.pop()
+        for key, value in table.items():
+            if key in _QUANTISERS and value is not None:
+                raise WeightsError(
+                    f"{path}: its {key} asks for another library's arithmetic; use the weights as "
+                    "they were before they were quantised"
+                )
+            if key.endswith(("_implementation", "_implementation_internal")):
+                for each in value.values() if isinstance(value, dict) else [value]:
+                    if each not in _IMPLEMENTATIONS:
+                        raise WeightsError(
+                            f"{path}: its {key} is {each!r}, which transformers would fetch and run; "
+                            "take it out of the config, or choose 'sdpa'"
+                        )
+            if isinstance(value, dict):
+                tables.append(value)
 
 
 def read_backbone(
@@ -59,13 +93,8 @@ def read_backbone(
     }.get(family)
     model_class: Any = getattr(transformers, name) if name else AutoModel
     if config.model_type == DUAL:
-        if files is None:
-            return from_files(MODEL_MAPPING[type(config.text_config)], config.text_config, None)
-        whole: Any = from_files(
-            transformers.VisionTextDualEncoderModel, config, files, mapped=mapped
-        )
-        half: nn.Module = whole.text_model
-        return half
+        own = config.text_config
+        return from_files(MODEL_MAPPING[type(own)], own, files, mapped=mapped, part="text_model.")
     if hasattr(config, "text_config") and name is not None:
         config = config.text_config
     options: dict[str, Any] = {}
@@ -83,15 +112,17 @@ def from_files(
     files: HubFiles | Path | None,
     *,
     mapped: bool = True,
+    part: str = "",
     **options: Any,
 ) -> nn.Module:
     """A model of transformers with its weights, or random when `files` is None.
 
     Args:
         mapped: leave a single file's tensors on disk until they are used.
+        part: what the names of its tensors begin with, where the file holds a larger model.
 
     Raises:
-        WeightsError: the weights are damaged, or not all of the model's.
+        WeightsError: the weights are damaged, or not all of the model's, or more than it has.
     """
     if files is None:
         built: nn.Module = model_class(config, **options)
@@ -99,17 +130,25 @@ def from_files(
     if isinstance(files, Path):
         folder, file = None, files
         # A file of the user's own may be written anew while the model is in use.
-        options["state_dict"] = read_tensors(files, mapped=mapped)
+        options["state_dict"] = _stripped(read_tensors(files, prefix=part, mapped=mapped), part)
     else:
         folder, file = files.folder, files.file(files.weights or "")
         _check_adapters(files.file("adapter_config.json"))
-        if file.name.endswith((".bin", ".bin.index.json")):
+        if part:
+            folder = None
+            options["state_dict"] = {
+                name: tensor
+                for path in weight_files(files)
+                for name, tensor in _stripped(read_tensors(path, prefix=part), part).items()
+            }
+        elif file.name.endswith((".bin", ".bin.index.json")):
             options["use_safetensors"] = False
             for path in folder.glob("pytorch_model*.bin"):
                 if check_archive(path):  # then transformers maps it into memory too
                     read_tensors(path)
+    paths = [files] if isinstance(files, Path) else weight_files(files)
     try:
-        with _quiet():
+        with _quiet(), bounded(sizes_of(paths)):
             model, report = model_class.from_pretrained(
                 folder,
                 config=config,
@@ -127,9 +166,35 @@ def from_files(
             f"{file}: the weights do not fit the model: "
             f"{len(faults)} tensors are missing or of another shape, such as {sorted(faults)[0]}"
         )
-    check_numbers(model, model.state_dict(), str(file))
+    surplus = _surplus(model, report["unexpected_keys"])
+    if surplus:
+        raise WeightsError(
+            f"{file}: holds more than the model of its config.json: {len(surplus)} tensors of parts "
+            f"that the model has, such as {surplus[0]}; see how many layers the config says"
+        )
+    if not all(map(is_recorded, paths)):  # else they were looked at then, and stay on disk
+        check_numbers(model, model.state_dict(), str(file))
     loaded: nn.Module = model.eval()
     return loaded
+
+
+def _stripped(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+
+
+def _surplus(model: Any, unexpected: Iterable[str]) -> list[str]:
+    """Tensors of a part that the model has: layers more than its config says, as a rule.
+
+    Whole parts that it does not have are heads, poolers and the other half of a dual encoder.
+    """
+    parts = {name for name, _ in model.named_children()}
+    names = {name: name.removeprefix(f"{model.base_model_prefix}.") for name in unexpected}
+    return sorted(
+        name
+        for name, own in names.items()
+        if not parts.isdisjoint((name.partition(".")[0], own.partition(".")[0]))
+        and name.rpartition(".")[2] not in _UNREAD
+    )
 
 
 def _check_adapters(path: Path) -> None:

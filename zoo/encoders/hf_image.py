@@ -11,7 +11,8 @@ from zoo.encoders.hf_backbone import DUAL, from_files, read_config
 from zoo.encoders.preprocess import Preprocess
 from zoo.errors import ArgumentError, WeightsError
 from zoo.weights.hub import HubFiles, hub_files, read_json
-from zoo.weights.source import WeightsSource
+from zoo.weights.record import recorded_if_usable
+from zoo.weights.source import WeightsSource, origin_of
 
 __all__ = ["HFImageEncoder", "create", "examples"]
 
@@ -63,6 +64,7 @@ class HFImageEncoder(nn.Module):
             (folder / name).write_bytes(content)
 
 
+@recorded_if_usable()
 def create(
     repository: str,
     *,
@@ -86,16 +88,24 @@ def create(
             f"the image encoder 'hf/{repository}' has the weights 'default' or none, not {weights!r}; "
             "choose another commit or branch with the argument revision"
         )
-    if saved_files is not None and weights is None:
-        files = hub_files(str(saved_files), weights=False, tokenizer=False)
+    saved = (
+        None if saved_files is None else hub_files(str(saved_files), weights=False, tokenizer=False)
+    )
+    if saved is not None and weights is None:
+        files = saved
     else:
         files = hub_files(repository, revision, weights=weights is not None, tokenizer=False)
-    backbone, out_dim = _backbone(repository, files, weighted=weights is not None)
-    processor = _processor(files)
-    content = {path.name: path.read_bytes() for path in (files.file("config.json"), processor)}
+    backbone, out_dim = _backbone(
+        repository, saved or files, files if weights is not None else None
+    )
+    processor = _processor(saved or files)
+    config = (saved or files).file("config.json")
+    content = {path.name: path.read_bytes() for path in (config, processor)}
     source = None
     if weights is not None and files.weights is not None:
-        source = WeightsSource("default", repository, files.weights, files.revision, files.sha256)
+        source = WeightsSource(
+            "default", origin_of(files), files.weights, files.revision, files.sha256
+        )
     decided = {"revision": files.revision} if files.revision else {}
     return HFImageEncoder(backbone, out_dim, _preprocess(processor), content, source, decided)
 
@@ -105,17 +115,16 @@ def examples() -> list[str]:
     return ["hf/openai/clip-vit-base-patch32"]
 
 
-def _backbone(repository: str, files: HubFiles, *, weighted: bool) -> tuple[nn.Module, int]:
+def _backbone(repository: str, small: HubFiles, weights: HubFiles | None) -> tuple[nn.Module, int]:
     import transformers
 
-    config = read_config(files)
+    config = read_config(small)
     own = getattr(config, "vision_config", config)
     kind = config.model_type.removesuffix("_vision_model")
     if kind == DUAL and own is not config:
-        if weighted:
-            whole: Any = from_files(transformers.VisionTextDualEncoderModel, config, files)
-            return whole.vision_model, int(own.hidden_size)
-        return from_files(transformers.MODEL_MAPPING[type(own)], own, None), int(own.hidden_size)
+        made = transformers.MODEL_MAPPING[type(own)]
+        half = from_files(made, own, weights, part="vision_model.")
+        return half, int(own.hidden_size)
     if kind not in _CLASSES or (kind == "siglip" and not getattr(own, "vision_use_head", True)):
         raise ArgumentError(
             f"the image encoder 'hf/{repository}': {config.model_type!r} is none of the kinds that have "
@@ -123,7 +132,7 @@ def _backbone(repository: str, files: HubFiles, *, weighted: bool) -> tuple[nn.M
             "classify are in timm/… and torchvision/…"
         )
     name, width = _CLASSES[kind]
-    model = from_files(getattr(transformers, name), own, files if weighted else None)
+    model = from_files(getattr(transformers, name), own, weights)
     return model, int(getattr(own, width))
 
 

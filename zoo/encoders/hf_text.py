@@ -15,7 +15,7 @@ from zoo.errors import ArgumentError
 from zoo.weights.address import address_of, fetched
 from zoo.weights.hub import hub_files
 from zoo.weights.record import recorded_if_usable
-from zoo.weights.source import WeightsSource
+from zoo.weights.source import WeightsSource, origin_of
 
 __all__ = ["HFTextEncoder", "create", "examples", "takes_addresses"]
 
@@ -110,11 +110,15 @@ def create(
             f"the text encoder 'hf/{repository}' has the weights 'default' or none, not {weights!r}; "
             "choose another commit or branch with the argument revision"
         )
-    if saved_files is not None and weights is None:
-        files = hub_files(str(saved_files), weights=False)
+    saved = None if saved_files is None else hub_files(str(saved_files), weights=False)
+    if saved is not None and weights != "default":
+        files = saved
     else:
-        files = hub_files(repository, revision, weights=weights == "default")
-    config = read_config(files)
+        files = hub_files(
+            repository, revision, weights=weights == "default", tokenizer=saved is None
+        )
+    small = saved or files
+    config = read_config(small)
     source = None
     if address is not None:
         path, source = fetched(address)
@@ -124,23 +128,26 @@ def create(
     own: Any = backbone.config
     pools = type(backbone).__name__ in _OWN_POOLING or config.model_type == DUAL
     if pooling is None and not pools:
-        pooling = default_pooling(files, own.model_type)
+        pooling = default_pooling(small, own.model_type)
     if pooling == "eos" and _first(getattr(own, "eos_token_id", None)) is None:
         raise ArgumentError(
             f"the text encoder 'hf/{repository}' has no end token in its config, so pooling 'eos' "
             f"cannot work; choose {', '.join(each for each in get_args(Pooling) if each != 'eos')}"
         )
-    limit = context_limit(files, backbone)
+    limit = context_limit(small, backbone)
     if context_length is not None and not 0 < context_length <= limit:
         raise ArgumentError(
             f"the text encoder 'hf/{repository}' reads 1 to {limit} tokens, not {context_length}"
         )
     if weights == "default" and files.weights is not None:
-        source = WeightsSource("default", repository, files.weights, files.revision, files.sha256)
+        source = WeightsSource(
+            "default", origin_of(files), files.weights, files.revision, files.sha256
+        )
     tokenizer = HFTokenizer(
         partial(getattr, files, "folder") if saved_files is None else partial(Path, saved_files),
         context_length or limit,
         fixed_length=type(backbone).__name__.startswith("Siglip"),
+        vocabulary=getattr(own, "vocab_size", None),
     )
     if saved_files is not None:
         tokenizer.keep()

@@ -1,5 +1,6 @@
 """How an image encoder wants its pictures, as data that travels with the weights."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -9,7 +10,11 @@ from torch import Tensor, float32
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
+from zoo.errors import SpecError
+
 __all__ = ["Preprocess"]
+
+_LARGEST = 16_384
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,23 @@ class Preprocess:
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+
+    def __post_init__(self) -> None:
+        """Refuse what no picture can be prepared by.
+
+        Raises:
+            SpecError: says what is out of bounds.
+        """
+        for name in ("resize", "crop"):
+            said = getattr(self, name)
+            for side in (said,) if isinstance(said, int) else said:
+                if not 0 < side <= _LARGEST:
+                    raise SpecError(f"{name}: {side} is not 1 to {_LARGEST} pixels")
+        for name, least in (("mean", -math.inf), ("std", 0.0)):
+            for value in getattr(self, name):
+                if not (math.isfinite(value) and value > least):
+                    above = " above 0" if name == "std" else ""
+                    raise SpecError(f"{name}: {value} is not a finite number{above}")
 
     def __call__(self, picture: Image.Image) -> Float[Tensor, "3 height width"]:
         """An RGB picture as the encoder's input."""

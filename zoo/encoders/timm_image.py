@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from zoo.arguments import PositiveInt, Probability
 from zoo.encoders.image import ImageEncoder
 from zoo.encoders.preprocess import Preprocess
-from zoo.errors import SpecError, UnknownNameError, WeightsError, suggestion
+from zoo.errors import SpecError, UnknownNameError, WeightsError, first_line, suggestion
 from zoo.weights.address import Address, address_of, fetched
+from zoo.weights.claims import check_numbers
 from zoo.weights.hub import hub_file, read_json
 from zoo.weights.read import load_strictly, own, read_tensors
 from zoo.weights.record import recorded_if_usable, verified
@@ -122,22 +123,24 @@ def _pretrained(
             made = timm.create_model(
                 name, pretrained=True, **{**options, "pretrained_cfg_overlay": overlay}
             )
+        check_numbers(made, made.state_dict(), str(file))
         return made, source
     except (OSError, EOFError, pickle.UnpicklingError, SafetensorError, RuntimeError) as error:
-        said = str(error).strip().rstrip(".").splitlines() or [type(error).__name__]
-        if "loading state_dict" in said[0] or "sizes" in said[0]:
+        said = first_line(error)
+        if "loading state_dict" in said or "sizes" in said:
+            what = " ".join(str(error).strip().splitlines()[:2])
             raise WeightsError(
-                f"the weights of timm's {name!r} from {where} do not fit the model: {' '.join(said[:2])}"
+                f"the weights of timm's {name!r} from {where} do not fit the model: {what}"
             ) from error
         if not isinstance(error, OSError):
             raise WeightsError(
-                f"the weights of timm's {name!r} from {where} are damaged: {said[0]}. Delete the cached "
+                f"the weights of timm's {name!r} from {where} are damaged: {said}. Delete the cached "
                 "file and let it be fetched again"
             ) from error
         how = f"hf download {config.hf_hub_id}" if config.hf_hub_id else "a machine with network"
         raise WeightsError(
             f"the weights of timm's {name!r} (model.safetensors from {where}) are not cached and "
-            f"cannot be fetched: {said[0]}. Bring them by: {how}; or build with pretrained=False for "
+            f"cannot be fetched: {said}. Bring them by: {how}; or build with pretrained=False for "
             "random weights"
         ) from error
 
@@ -167,7 +170,7 @@ def _as_trained(name: str, source: WeightsSource) -> dict[str, Any]:
     except OSError as error:
         raise WeightsError(
             f"config.json of {source.source!r}, which says how its weights want pictures, is not "
-            f"cached and cannot be fetched: {str(error).strip().partition(chr(10))[0]}"
+            f"cached and cannot be fetched: {first_line(error)}"
         ) from error
     architecture = str(config.get("architecture", "")).partition(".")[0]
     if architecture != name.partition(".")[0]:

@@ -1,6 +1,6 @@
 """Tokenizers: texts to ids and mask, cut to the encoder's context with the end token kept."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from zoo.errors import DataError, WeightsError
 from zoo.weights.hub import is_small, read_json
 
-__all__ = ["HFTokenizer"]
+__all__ = ["HFTokenizer", "check_texts"]
 
 
 class HFTokenizer:
@@ -21,13 +21,20 @@ class HFTokenizer:
         folder: gives the folder of the tokenizer's files, fetching them if need be.
         context_length: longest row of ids, special tokens included.
         fixed_length: make every row that long and attend to its padding too, as SigLIP was trained.
+        vocabulary: how many tokens the encoder knows.
     """
 
     def __init__(
-        self, folder: Callable[[], Path], context_length: int, *, fixed_length: bool = False
+        self,
+        folder: Callable[[], Path],
+        context_length: int,
+        *,
+        fixed_length: bool = False,
+        vocabulary: int | None = None,
     ) -> None:
         self._folder = folder
         self._fixed_length = fixed_length
+        self._vocabulary = vocabulary
         self._loaded: Any = None
         self._kept: dict[str, bytes] | None = None
         self.context_length = context_length
@@ -39,18 +46,7 @@ class HFTokenizer:
             DataError: no texts, or something that is not text.
             WeightsError: the tokenizer's files are missing.
         """
-        for text in texts:
-            if not isinstance(text, str):
-                raise DataError(f"a text is a str, not {text!r}")
-            try:
-                text.encode()
-            except UnicodeEncodeError as error:
-                raise DataError(
-                    f"the text {text[:80]!r} has half a character at position {error.start}; read "
-                    "the file it comes from as UTF-8"
-                ) from error
-        if not texts:
-            raise DataError("there are no texts to tokenize")
+        check_texts(texts)
         encoded = self.tokenizer(
             texts,
             padding="max_length" if self._fixed_length else "longest",
@@ -62,6 +58,11 @@ class HFTokenizer:
             return_tensors="pt",
         )
         ids, mask = encoded["input_ids"], encoded["attention_mask"]
+        if self._vocabulary is not None and ids.numel() and int(ids.max()) >= self._vocabulary:
+            raise WeightsError(
+                f"{self._folder()}: the tokenizer gives the token {int(ids.max())}, and the encoder "
+                f"knows {self._vocabulary}; they are not of the same model"
+            )
         if self._fixed_length:
             return {"input_ids": ids, "attention_mask": torch.ones_like(mask)}
         if ids.shape[1] == 0:
@@ -111,6 +112,26 @@ class HFTokenizer:
             for name, path in files.items()
             if is_small(name) and path.is_file()
         }
+
+
+def check_texts(texts: Sequence[object]) -> None:
+    """Refuse what no tokenizer can read.
+
+    Raises:
+        DataError: no texts, something that is not text, or half of a surrogate pair.
+    """
+    for text in texts:
+        if not isinstance(text, str):
+            raise DataError(f"a text is a str, not {text!r}")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise DataError(
+                f"the text {text[:80]!r} has half a character at position {error.start}; read "
+                "the file it comes from as UTF-8"
+            ) from error
+    if not texts:
+        raise DataError("there are no texts to tokenize")
 
 
 def _check_names(folder: Path) -> None:

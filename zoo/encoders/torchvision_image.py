@@ -15,6 +15,7 @@ from zoo.encoders.image import ImageEncoder
 from zoo.encoders.preprocess import Preprocess
 from zoo.errors import UnknownNameError, suggestion
 from zoo.weights.address import address_of, fetched
+from zoo.weights.claims import check_numbers
 from zoo.weights.read import load_strictly, own, read_tensors
 from zoo.weights.record import recorded_if_usable, verified
 from zoo.weights.source import WeightsSource, check_tag
@@ -124,6 +125,7 @@ def _load(backbone: nn.Module, path: Path, but: Container[str] = ()) -> None:
         tensors = {old.sub(r"\1\2", name): tensor for name, tensor in tensors.items()}
     for name in [name for name in tensors if name in but]:
         del tensors[name]
+    check_numbers(backbone, tensors, str(path))
     try:
         backbone.load_state_dict(own(tensors), assign=True)
     except (RuntimeError, ValueError):

@@ -76,7 +76,12 @@ def _metadata(manifest: Mapping[str, Any]) -> list[str]:
 def _needs(manifest: Mapping[str, Any]) -> list[str]:
     origins = [entry["origin"] for entry in manifest["provenance"].values()]
     plugins = dict.fromkeys(each["name"] for each in origins if each["layer"] == "plugin")
-    lines = [f"Needs: `pip install {' '.join(['clip-zoo', *plugins])}`."]
+    zoo = (
+        "'clip-zoo[lora]'"
+        if any(path.endswith(".adapters") for path in manifest["parts"])
+        else "clip-zoo"
+    )
+    lines = [f"Needs: `pip install {' '.join([zoo, *plugins])}`."]
     away = [path for path, part in manifest["parts"].items() if not part["stored"]]
     if away:
         lines.append(

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from zoo.encoders.preprocess import Preprocess
 from zoo.errors import FolderError
@@ -17,6 +25,7 @@ __all__ = ["FORMAT_VERSION", "MANIFEST", "TENSORS", "Manifest", "Part", "read_ma
 
 MANIFEST = "zoo.json"
 TENSORS = "model.safetensors"
+_DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
 
 
 class Part(BaseModel):
@@ -24,6 +33,31 @@ class Part(BaseModel):
 
     stored: bool
     sha256: str
+
+
+class _Weights(BaseModel):
+    source: str
+    file: str
+    revision: str | None = None
+
+
+class _Origin(BaseModel):
+    layer: str
+    name: str
+    version: str | None = None
+
+    @model_validator(mode="after")
+    def _can_be_installed(self) -> _Origin:
+        if self.layer == "plugin" and not _DISTRIBUTION.fullmatch(self.name):
+            raise ValueError(f"{self.name!r} is no name of a distribution")
+        return self
+
+
+class _Entry(BaseModel):
+    """What is read of where a part came from."""
+
+    origin: _Origin
+    weights: _Weights | None = None
 
 
 class Manifest(BaseModel):
@@ -40,6 +74,15 @@ class Manifest(BaseModel):
     provenance: dict[str, dict[str, Any]]
     written_with: dict[str, str]
     """The versions of the distributions that wrote the folder."""
+
+    @field_validator("provenance")
+    @classmethod
+    def _check_provenance(cls, found: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        _PROVENANCE.validate_python(found)
+        return found
+
+
+_PROVENANCE = TypeAdapter(dict[str, _Entry])
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -13,6 +13,7 @@ from zoo.folder.manifest import MANIFEST, TENSORS, Manifest, read_manifest
 from zoo.folder.parts import parts_of
 from zoo.folder.small_files import check_inside, small_files_in
 from zoo.folder.swap import standing
+from zoo.weights.bounds import building_for, sizes_in
 from zoo.weights.read import load_strictly, read_tensors, sha256_of, state_sha256
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def _load(folder: Path, device: str | torch.device) -> CLIP:
             f"{manifest.tensors_sha256}"
         )
     saved_files = small_files_in(folder, manifest.files)
+    _check_inside_too(folder, manifest, saved_files)
     model = _build(folder, manifest, device, saved_files)
     tensors = read_tensors(tensors_file)
     for path, module, _ in parts_of(model):
@@ -78,6 +80,8 @@ def _load(folder: Path, device: str | torch.device) -> CLIP:
                 if name.startswith(prefix)
             }
             load_strictly(module, mine, f"{tensors_file} ({path})")
+        elif getattr(getattr(module, "weights_source", None), "is_local", False):
+            raise FolderError(f"{folder}: the weights of {path} are outside the folder")
         elif state_sha256(module) != part.sha256:
             origin = manifest.provenance.get(path, {}).get("weights")
             raise WeightsError(
@@ -105,12 +109,44 @@ def _build(
         for side in towers
         if parts[f"{side}.encoder"].stored
     }
+    sizes = sizes_in(folder / TENSORS, {path: part.stored for path, part in parts.items()})
+    around = {
+        path: building_for(sizes[path], path) for path in (f"{side}.encoder" for side in bare)
+    }
     try:
         planned = plan(spec.model_copy(update=bare), towers=towers)
-        return planned.build(device, saved_files=saved_files)
+        return planned.build(device, saved_files=saved_files, around=around)
     except UnknownNameError as error:
         error.args = (f"{folder}: {error}{_how_to_bring(manifest, error)}",)
         raise
+
+
+def _check_inside_too(folder: Path, manifest: Manifest, saved_files: Mapping[str, Path]) -> None:
+    """Refuse a spec by which an encoder would be read from elsewhere on this machine."""
+    for side in ("image", "text"):
+        part = manifest.parts.get(f"{side}.encoder")
+        if part is None:
+            continue
+        tower = getattr(manifest.spec, side)
+        where = f"{folder / MANIFEST}: {side}"
+        if not part.stored and str(tower.weights).startswith("file:"):
+            raise FolderError(
+                f"{where}.weights: {tower.weights!r} is outside the folder; nothing was read"
+            )
+        family, _, place = tower.encoder.name.partition("/")
+        whole = part.stored and f"{side}.encoder" in saved_files
+        if family == "hf" and not whole and _is_local(place):
+            raise FolderError(
+                f"{where}.encoder: {tower.encoder.name!r} is a folder outside this one; nothing was read"
+            )
+
+
+def _is_local(place: str) -> bool:
+    """Whether `hf/` would read it from this machine and not as a repository."""
+    try:
+        return place.startswith(("/", "~", ".", "\\")) or Path(place).expanduser().is_dir()
+    except (OSError, RuntimeError, ValueError):
+        return True
 
 
 def _how_to_bring(manifest: Manifest, error: UnknownNameError) -> str:

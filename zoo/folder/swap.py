@@ -9,12 +9,15 @@ two renames, `standing` finds it there, and the next save puts it back.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+
+from zoo.errors import FolderError
 
 __all__ = ["drafted", "standing"]
 
@@ -31,13 +34,17 @@ def standing(target: Path) -> Path:
 
 
 @contextmanager
-def drafted(target: Path) -> Iterator[Path]:
-    """An empty folder beside `target`, which takes its place when the block ends without error."""
+def drafted(target: Path, *, replace: bool = True) -> Iterator[Path]:
+    """An empty folder beside `target`, which takes its place when the block ends without error.
+
+    Raises:
+        FolderError: something is there by then, and is not to be replaced.
+    """
     target = Path(os.path.realpath(target))  # what a link leads to, and not the link, is replaced
     target.parent.mkdir(parents=True, exist_ok=True)
     _tidy(target)
-    draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=_DRAFT, dir=target.parent))
-    with _held(draft):
+    draft, hold = _new_draft(target)
+    with hold:
         try:
             yield draft
             for path in sorted(draft.rglob("*"), reverse=True):
@@ -45,7 +52,7 @@ def drafted(target: Path) -> Iterator[Path]:
                 sync(path)
             draft.chmod(0o755)
             sync(draft)
-            _put(draft, target)
+            _put(draft, target, replace=replace)
             sync(target.parent)
         finally:  # the former folder after an exchange, what there is of the draft after an error
             shutil.rmtree(draft, ignore_errors=True)
@@ -62,9 +69,32 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def _put(draft: Path, target: Path) -> None:
+def _new_draft(target: Path) -> tuple[Path, ExitStack]:
+    """A draft and the hold on it. Before it is held, another save may tidy it away."""
+    while True:
+        draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=_DRAFT, dir=target.parent))
+        with ExitStack() as hold, suppress(FileNotFoundError):
+            hold.enter_context(_held(draft, wait=True))
+            if draft.is_dir():
+                return draft, hold.pop_all()
+
+
+def _appeared(target: Path) -> FolderError:
+    return FolderError(
+        f"{target}: was made while the model was being saved, and is left as it is; choose another folder"
+    )
+
+
+def _put(draft: Path, target: Path, *, replace: bool) -> None:
     if not target.exists():
-        draft.rename(target)
+        try:
+            draft.rename(target)
+        except OSError as error:  # it appeared just now
+            if error.errno in (errno.ENOTEMPTY, errno.ENOTDIR):
+                raise _appeared(target) from error
+            raise
+    elif not replace:
+        raise _appeared(target)
     elif not _exchange(draft, target):
         former = _former(target)
         target.rename(former)
@@ -114,7 +144,7 @@ def _literal(name: str) -> str:
 
 
 @contextmanager
-def _held(draft: Path) -> Iterator[bool]:
+def _held(draft: Path, *, wait: bool = False) -> Iterator[bool]:
     """Hold a lock on a draft, which ends with its writer; says whether there is one."""
     if os.name == "nt":
         yield False
@@ -125,7 +155,7 @@ def _held(draft: Path) -> Iterator[bool]:
     held = False
     try:
         with suppress(OSError):  # held by another process, or a file system without locks
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             held = True
         yield held
     finally:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from os import PathLike
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from zoo.encoders.preprocess import Preprocess
 from zoo.errors import FolderError
 from zoo.folder.card import CARD, card
 from zoo.folder.manifest import FORMAT_VERSION, MANIFEST, TENSORS
-from zoo.folder.parts import parts_of
+from zoo.folder.parts import is_of_its_origin, parts_of
 from zoo.folder.small_files import write_small_files
 from zoo.folder.swap import drafted, standing
 from zoo.spec import ModelSpec
+from zoo.weights.claims import check_numbers
 from zoo.weights.read import sha256_of, state_sha256
 
 if TYPE_CHECKING:
@@ -54,7 +56,8 @@ def save(
 
     Raises:
         FolderError: the folder exists, or the model was not built from a spec.
-        WeightsError: the folder is to be self-contained, and a tokenizer cannot be had.
+        WeightsError: a parameter is not a finite number, or the folder is to be self-contained and a
+            tokenizer cannot be had.
     """
     from safetensors.torch import save_file
 
@@ -66,19 +69,22 @@ def save(
     parts: dict[str, dict[str, Any]] = {}
     tensors: dict[str, torch.Tensor] = {}
     encoders: dict[str, object] = {}
-    for path, module, by_origin in parts_of(model):
-        stored = self_contained or not by_origin
-        parts[path] = {"stored": stored, "sha256": state_sha256(module)}
+    for path, module, frozen in parts_of(model):
+        sha256 = state_sha256(module)
+        stored = self_contained or not (frozen and is_of_its_origin(module, sha256))
+        parts[path] = {"stored": stored, "sha256": sha256}
         if path.endswith(".encoder"):
             encoders[path] = module
         if stored:
+            state = module.state_dict()
+            check_numbers(module, state, f"{target}: not saved: {path}")
             tensors |= {
                 f"{path}.{name}": tensor.detach().cpu().contiguous().clone()
-                for name, tensor in module.state_dict().items()
+                for name, tensor in state.items()
             }
     _tell_of_session(model)
 
-    with drafted(target) as draft:
+    with drafted(target, replace=overwrite) as draft:
         files = write_small_files(encoders, draft, needed=self_contained)
         save_file(tensors, draft / TENSORS, metadata={"format": "pt"})
         manifest = {
@@ -91,7 +97,7 @@ def save(
             "files": files,
             "preprocess": _preprocess(model),
             "provenance": model.provenance,
-            "written_with": _versions(model.provenance),
+            "written_with": _versions(model.provenance, parts),
         }
         (draft / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
         (draft / CARD).write_text(card(model, manifest, target.name), encoding="utf-8")
@@ -115,6 +121,24 @@ def check_free(target: Path, *, overwrite: bool) -> None:
         raise FolderError(
             f"{target}: holds something that is not a saved model; nothing was written"
         )
+    strangers = _not_of_the_model(found)
+    if strangers:
+        listed = ", ".join(strangers[:3]) + (", …" if len(strangers) > 3 else "")
+        raise FolderError(
+            f"{target}: also holds what zoo did not write, and would be lost: {listed}; take it "
+            "away or choose another folder. Nothing was written"
+        )
+
+
+def _not_of_the_model(folder: Path) -> list[str]:
+    """What is in a saved model's folder besides the model, by the outermost name."""
+    known = {MANIFEST, TENSORS, CARD}
+    with suppress(OSError, ValueError, AttributeError, TypeError, RecursionError):
+        known |= set(json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("files", {}))
+    known |= {str(above) for name in list(known) for above in PurePosixPath(name).parents}
+    found = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*"))]
+    strangers = [name for name in found if name not in known]
+    return [name for name in strangers if str(PurePosixPath(name).parent) not in strangers][:100]
 
 
 def _preprocess(model: CLIP) -> dict[str, Any] | None:
@@ -123,9 +147,11 @@ def _preprocess(model: CLIP) -> dict[str, Any] | None:
     return found.as_json() if isinstance(found, Preprocess) else None
 
 
-def _versions(provenance: Mapping[str, Any]) -> dict[str, str]:
+def _versions(provenance: Mapping[str, Any], parts: Iterable[str]) -> dict[str, str]:
     """The libraries that the weights went through, and the plugins that the parts came from."""
     names = [*_LIBRARIES]
+    if any(path.endswith(".adapters") for path in parts):
+        names.append("peft")
     for entry in provenance.values():
         if entry["origin"]["layer"] == "plugin":
             names.append(entry["origin"]["name"])

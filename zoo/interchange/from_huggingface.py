@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from os import PathLike, fspath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.assembly import build
 from zoo.errors import ArgumentError, WeightsError
 from zoo.interchange.temperature import loss_for, set_temperature
-from zoo.weights.hub import HubFiles, hub_files, read_json
+from zoo.weights.hub import HubFiles, hub_files, read_json, weight_map
 from zoo.weights.read import read_tensors
+from zoo.weights.record import recorded_if_usable
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+    from transformers import PretrainedConfig
 
     from zoo.clip import CLIP
     from zoo.spec import TrainMode
@@ -28,6 +31,7 @@ KINDS = {
 _HEADS = {"image": "visual_projection.weight", "text": "text_projection.weight"}
 
 
+@recorded_if_usable()
 def from_huggingface(
     source: str | PathLike[str],
     *,
@@ -50,6 +54,8 @@ def from_huggingface(
         ArgumentError: it is a model of another kind.
         WeightsError: a file is missing or damaged, or weights do not fit.
     """
+    from zoo.encoders.hf_backbone import read_config
+
     source = fspath(source)
     files = hub_files(source, revision)
     config = read_json(files.file("config.json"))
@@ -64,6 +70,11 @@ def from_huggingface(
     missing = {"logit_scale", *(_HEADS.values() if dual else ())} - extra.keys()
     if missing:
         raise WeightsError(f"{source!r}: its weights have no {min(missing)}")
+    for name in set(_HEADS.values()) & extra.keys():
+        if extra[name].ndim != 2:
+            raise WeightsError(
+                f"{source!r}: {name} has shape {tuple(extra[name].shape)}, and is a matrix"
+            )
     args = {"revision": files.revision} if files.revision else {}
     tower = {
         "encoder": {"name": f"hf/{source}", "args": args},
@@ -72,7 +83,9 @@ def from_huggingface(
     }
     model = build(
         {
-            "embedding_dim": len(extra[_HEADS["image"]]) if dual else _width(config),
+            "embedding_dim": len(extra[_HEADS["image"]])
+            if dual
+            else _width(read_config(files), files.file("config.json")),
             "image": tower,
             "text": tower,
             "loss": loss_for(extra["logit_scale"]),
@@ -87,15 +100,13 @@ def from_huggingface(
     return model
 
 
-def _width(config: dict[str, Any]) -> int:
+def _width(config: PretrainedConfig, where: Path) -> int:
     """The embedding dimension that a config implies, its halves having defaults of their own."""
-    from transformers import CLIPConfig, SiglipConfig
-
-    if config["model_type"] == "clip":
-        clip: Any = CLIPConfig.from_dict(config)
-        return int(clip.projection_dim)
-    siglip: Any = SiglipConfig.from_dict(config)
-    return int(siglip.vision_config.hidden_size)
+    clip = config.model_type == "clip"
+    width = config.projection_dim if clip else config.vision_config.hidden_size
+    if not isinstance(width, int) or width < 1:
+        raise WeightsError(f"{where}: says that the width of embeddings is {width!r}")
+    return width
 
 
 def _copy(parameter: Tensor, value: Tensor, where: str) -> None:
@@ -110,7 +121,7 @@ def _tensors(files: HubFiles, names: list[str]) -> dict[str, Tensor]:
     """Some tensors of a checkpoint, in one file or several."""
     assert files.weights is not None
     if files.weights.endswith(".index.json"):
-        parts = read_json(files.file(files.weights))["weight_map"]
+        parts = weight_map(files.file(files.weights))
         found = {name: read_tensors(files.file(parts[name])) for name in names if name in parts}
         return {name: tensors[name] for name, tensors in found.items()}
     whole = read_tensors(files.file(files.weights))

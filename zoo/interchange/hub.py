@@ -8,7 +8,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.errors import FolderError
+from zoo.errors import FolderError, first_line
 from zoo.folder import MANIFEST, load, save
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def push_to_hub(
                 delete_patterns=["image.encoder/*", "text.encoder/*"],
             )
         except (OSError, HfHubHTTPError, HFValidationError) as error:
-            raise FolderError(f"{repo_id!r} cannot be pushed to: {_first(error)}") from error
+            raise FolderError(f"{repo_id!r} cannot be pushed to: {first_line(error)}") from error
     return str(commit.commit_url)
 
 
@@ -104,7 +104,7 @@ def from_pretrained(
         )
     except (OSError, HfHubHTTPError, HFValidationError) as error:
         raise FolderError(
-            f"{name!r} is no folder, and cannot be fetched: {_first(error)}"
+            f"{name!r} is no folder, and cannot be fetched: {first_line(error)}"
         ) from error
     if not Path(folder, MANIFEST).is_file():
         raise FolderError(
@@ -112,8 +112,3 @@ def from_pretrained(
             f"transformers are opened by zoo.from_huggingface({name!r})"
         )
     return load(folder, device=device)
-
-
-def _first(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__

@@ -17,6 +17,8 @@ __all__ = ["loss_for", "set_temperature"]
 
 def loss_for(logit_scale: Tensor) -> dict[str, Any]:
     """A loss, for a spec, that may have this logarithm of the inverse temperature."""
+    if logit_scale.numel() != 1:
+        raise WeightsError(f"logit_scale has shape {tuple(logit_scale.shape)}, and is one number")
     scale = logit_scale.float().exp().item()
     if not 0 < scale < 1e6:
         raise WeightsError(f"logit_scale is {logit_scale.item()}, which is no temperature")
@@ -29,6 +31,9 @@ def set_temperature(model: CLIP, checkpoint: Mapping[str, Tensor]) -> None:
     """Set it to the last bit, and keep what the checkpoint said; there is a bias in SigLIP's."""
     loss: Any = model.loss
     loss.logit_scale.data.copy_(checkpoint["logit_scale"].reshape(()))
+    bias = checkpoint.get("logit_bias")
+    if bias is not None and bias.numel() != 1:
+        raise WeightsError(f"logit_bias has shape {tuple(bias.shape)}, and is one number")
     model.provenance["loss"]["checkpoint"] = {
         name: checkpoint[name].float().item()
         for name in ("logit_scale", "logit_bias")

@@ -43,7 +43,7 @@ def to_huggingface(model: CLIP, folder: str | PathLike[str]) -> Path:
         whole = _siglip(model, image, text)
     else:
         whole = _dual(model, image, text)
-    with drafted(target) as draft:
+    with drafted(target, replace=False) as draft:
         for side in ("text", "image"):
             _tower(model, side).encoder.save_files(draft)
         # The configs of the whole model, over those of its halves.

@@ -42,7 +42,7 @@ def to_sentence_transformers(model: CLIP, folder: str | PathLike[str]) -> Path:
     layers = _layers(tower.head)
     modules = ["Transformer", "Pooling", *["Dense"] * len(layers), "Normalize"]
     places = ["", *(f"{number}_{name}" for number, name in enumerate(modules) if number)]
-    with drafted(target) as draft:
+    with drafted(target, replace=False) as draft:
         encoder.save_files(draft)
         for path in draft.iterdir():
             if path.is_dir():  # of another folder of this kind, which says of its own modules

@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from zoo.cache import cache_folder
-from zoo.errors import WeightsError
+from zoo.errors import WeightsError, first_line
 from zoo.weights.download import download
 from zoo.weights.hub import hub_file
 from zoo.weights.record import verified
@@ -17,7 +17,8 @@ from zoo.weights.source import WeightsSource, is_address
 
 __all__ = ["Address", "address_of", "downloads_folder", "fetched"]
 
-_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+_REPOSITORY = re.compile(r"\b[\w.-]+\b/\b[\w.-]{1,96}\b")  # as the hub has them
+_NOT_IN_NAMES = re.compile(r"\.\.|--|\.git$")
 _FILES = ("model.safetensors", "pytorch_model.bin")
 
 
@@ -52,7 +53,8 @@ def address_of(weights: str | None) -> Address | None:
         return Address("file", path)
     if weights.startswith("hf://"):
         repository, _, revision = weights.removeprefix("hf://").partition("@")
-        if not _REPOSITORY.fullmatch(repository) or ".." in revision:
+        valid = _REPOSITORY.fullmatch(repository) and not _NOT_IN_NAMES.search(repository)
+        if not valid or ".." in revision:
             raise WeightsError(
                 f"weights {weights!r}: write hf://owner/name or hf://owner/name@revision"
             )
@@ -77,7 +79,7 @@ def fetched(address: Address) -> tuple[Path, WeightsSource]:
         path = Path(address.place).expanduser().resolve()
         if not path.is_file():
             raise WeightsError(f"{path}: there is no such weights file")
-        return path, WeightsSource(f"file:{path}", path.as_uri(), path.name)
+        return path, WeightsSource(f"file:{quote(str(path))}", path.as_uri(), path.name)
     if address.kind == "hf":
         try:
             found = hub_file(address.place, _FILES, address.revision)
@@ -85,7 +87,7 @@ def fetched(address: Address) -> tuple[Path, WeightsSource]:
             at = f" --revision {address.revision}" if address.revision else ""
             raise WeightsError(
                 f"{' or '.join(_FILES)} of {address.place!r} is not cached and cannot be fetched: "
-                f"{str(error).strip().partition(chr(10))[0].rstrip('.')}. With network, bring it by: "
+                f"{first_line(error)}. With network, bring it by: "
                 f"hf download {address.place}{at}"
             ) from error
         tag = f"hf://{address.place}@{found.revision}"
@@ -108,4 +110,8 @@ def downloads_folder() -> Path:
 
 
 def _name_of(url: str) -> str:
-    return Path(unquote(urlsplit(url).path)).name
+    """The file's name; empty for what is no URL."""
+    try:
+        return Path(unquote(urlsplit(url).path)).name
+    except ValueError:
+        return ""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo.errors import WeightsError
+from zoo.errors import WeightsError, first_line
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -93,12 +93,23 @@ def check_numbers(module: nn.Module, tensors: Mapping[str, Tensor], where: str) 
         plain = tensor.detach()
         if not tensor.is_complex() and tensor.itemsize < 2:  # float8 knows no arithmetic
             plain = plain.float()
-        if plain.sum().isfinite():  # one pass; what it misses has no NaN and no infinity
+        if _sums_up(plain):
             continue
         if torch.isnan(plain).any():
             raise WeightsError(f"{where}: {name} holds NaN, so the model could give nothing else")
         if name in parameters and torch.isinf(plain).any():
             raise WeightsError(f"{where}: {name} holds infinity, so the model would give NaN")
+
+
+def _sums_up(tensor: Tensor) -> bool:
+    """Whether the sum is finite, and so every element: in one pass, which is enough for most."""
+    import numpy
+    import torch
+
+    if tensor.device.type == "cpu" and tensor.dtype in (torch.float32, torch.float64):
+        with numpy.errstate(all="ignore"):  # torch would wake its threads for each small tensor
+            return bool(numpy.isfinite(tensor.numpy().sum()))
+    return bool(tensor.sum().isfinite())
 
 
 def reason_of(error: BaseException) -> str:
@@ -109,8 +120,7 @@ def reason_of(error: BaseException) -> str:
         return f"it names {named[1]}, which is no tensor, and nothing was run"
     if said.startswith("Weights only load failed"):
         said = re.sub(r"(?s)^.*?\n\s*\n|Please file an issue.*|Check the documentation.*", "", said)
-    lines = [line.strip().rstrip(".") for line in said.splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    return first_line(error, said)
 
 
 def _is_archive(path: Path) -> bool:

@@ -17,7 +17,7 @@ from pathlib import Path
 from zoo.errors import WeightsError
 from zoo.weights.read import sha256_of
 
-__all__ = ["PARTIAL", "download", "is_offline"]
+__all__ = ["PARTIAL", "discard", "download", "is_offline", "is_running"]
 
 PARTIAL = ".part"
 """What the name of a download ends with until all of it is there."""
@@ -44,7 +44,7 @@ def download(url: str, target: Path, sha256: str | None) -> Path:
         raise WeightsError(f"{url} cannot be fetched: HF_HUB_OFFLINE is set")
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + PARTIAL)
-    with FileLock(target.with_name(target.name + ".lock")):
+    with FileLock(_lock_of(part)):
         if target.is_file():  # another process brought it
             return target
         if sha256 is None:  # nothing would tell that two attempts were at two files
@@ -62,11 +62,41 @@ def download(url: str, target: Path, sha256: str | None) -> Path:
     return target
 
 
+def is_running(part: Path) -> bool:
+    """Whether a process is at this download now."""
+    from filelock import FileLock, Timeout
+
+    if not _lock_of(part).is_file():
+        return False
+    try:
+        with FileLock(_lock_of(part), timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def discard(part: Path) -> bool:
+    """Delete what a download that broke off has left; False where it goes on just now."""
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(_lock_of(part), timeout=0):
+            part.unlink(missing_ok=True)
+            _lock_of(part).unlink(missing_ok=True)
+    except Timeout:
+        return False
+    return True
+
+
 def is_offline() -> bool:
     """Whether the hub's client is told to stay offline, which holds for every download."""
     from huggingface_hub import constants
 
     return bool(constants.HF_HUB_OFFLINE)
+
+
+def _lock_of(part: Path) -> Path:
+    return part.with_name(f"{part.name.removesuffix(PARTIAL)}.lock")
 
 
 def _fetch(url: str, part: Path, tell: Callable[[int, int | None], None]) -> None:

@@ -9,10 +9,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import WeightsError
+from zoo.errors import WeightsError, first_line
 from zoo.weights.record import pin_of, verified
 
-__all__ = ["HubFile", "HubFiles", "hub_file", "hub_files", "is_small", "read_json"]
+__all__ = [
+    "HubFile",
+    "HubFiles",
+    "hub_file",
+    "hub_files",
+    "is_small",
+    "read_json",
+    "weight_files",
+    "weight_map",
+]
 
 _TOKENIZER = re.compile(
     r"tokenizer.*\.(json|model)|vocab\.(txt|json)|merges\.txt|special_tokens_map\.json"
@@ -98,7 +107,7 @@ def hub_file(repository: str, names: Iterable[str], revision: str | None = None)
         except LocalEntryNotFoundError:  # the hub cannot be asked
             raise
         except EntryNotFoundError as error:
-            missing = FileNotFoundError(f"{repository} has no {name}: {_short(error)}")
+            missing = FileNotFoundError(f"{repository} has no {name}: {first_line(error)}")
     if path is None:
         raise missing or FileNotFoundError(f"{repository} has none of {', '.join(names)}")
     commit = path.parent.name
@@ -181,7 +190,7 @@ def _downloaded(
         random = "; or build with pretrained=False for random weights" if weights else ""
         raise WeightsError(
             f"{what}{source!r} cannot be loaded: {missing} (looked in {constants.HF_HUB_CACHE}), and the "
-            f"hub cannot be asked: {_short(error)}. With network, bring it by: "
+            f"hub cannot be asked: {first_line(error)}. With network, bring it by: "
             f"hf download {source}{at}{random}"
         ) from error
     return _checked(folder, source, listed.sha, weights, tokenizer)
@@ -202,8 +211,7 @@ def _checked(
             f"{', '.join(name for name in _WEIGHTS if 'index' not in name)} in {folder}"
         )
     if weights and chosen is not None and chosen.endswith(".index.json"):
-        parts = read_json(folder / chosen).get("weight_map", {})
-        for name in sorted(set(parts.values()) - set(names)):
+        for name in sorted(set(weight_map(folder / chosen).values()) - set(names)):
             raise WeightsError(f"{name} of {source!r} is missing in {folder}")
     return HubFiles(folder, source, revision, chosen, None)
 
@@ -218,10 +226,37 @@ def _verified(files: HubFiles, weights: bool) -> HubFiles:
     if not weights or files.weights is None:
         return files
     if files.weights.endswith(".index.json"):
-        parts = read_json(files.file(files.weights)).get("weight_map", {})
-        for name in sorted(set(parts.values())):
-            verified(files.file(name), source, name)
+        for path in weight_files(files):
+            verified(path, source, path.name)
     return replace(files, sha256=verified(files.file(files.weights), source, files.weights))
+
+
+def weight_map(path: Path) -> dict[str, str]:
+    """Which file beside an index has which tensor.
+
+    Raises:
+        WeightsError: it is damaged, or names a file that is not beside it.
+    """
+    found = read_json(path).get("weight_map")
+    if not isinstance(found, dict) or not found:
+        raise WeightsError(f"{path}: has no table weight_map, so it is no index of weights")
+    for tensor, name in found.items():
+        if not isinstance(name, str) or not name or name != Path(name).name:
+            raise WeightsError(
+                f"{path}: {tensor!r} is said to be in {name!r}, which is no file beside it"
+            )
+    return found
+
+
+def weight_files(files: HubFiles) -> list[Path]:
+    """The files with the tensors: one, or those that an index names.
+
+    Raises:
+        WeightsError: the index is damaged.
+    """
+    name = files.weights or ""
+    names = set(weight_map(files.file(name)).values()) if name.endswith(".index.json") else {name}
+    return [files.file(each) for each in sorted(names)]
 
 
 def _weight_files(names: Iterable[str]) -> list[str]:
@@ -233,8 +268,3 @@ def _weight_files(names: Iterable[str]) -> list[str]:
             index = pattern.split("(")[0] + (".safetensors" if "safe" in pattern else ".bin")
             return found + [name for name in names if name == f"{index}.index.json"]
     return []
-
-
-def _short(error: BaseException) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0].rstrip('.')}" if text else type(error).__name__

@@ -23,7 +23,15 @@ from zoo.cache import data_folder
 from zoo.errors import WeightsError
 from zoo.weights.read import sha256_of
 
-__all__ = ["Record", "forget", "pin_of", "recorded_if_usable", "records", "verified"]
+__all__ = [
+    "Record",
+    "forget",
+    "is_recorded",
+    "pin_of",
+    "recorded_if_usable",
+    "records",
+    "verified",
+]
 
 PINS = "pins.toml"
 _waiting: ContextVar[list[Record] | None] = ContextVar("waiting", default=None)
@@ -61,7 +69,9 @@ def verified(path: Path, source: str, file: str = "") -> str:
     """
     file = file or path.name
     pin, where = pin_of(source, file)
-    record = _read(_place(source, file))
+    waiting = _waiting.get()
+    fresh = (each for each in waiting or () if (each.source, each.file) == (source, file))
+    record = next(fresh, None) or _read(_place(source, file))
     state = _state(path)
     if record is not None and record.state == state and pin in (None, record.sha256):
         return record.sha256
@@ -74,13 +84,21 @@ def verified(path: Path, source: str, file: str = "") -> str:
             f"{path}: not the file of {source} that was {how}: sha256 is {found}, and should be "
             f"{expected}. Delete it and let it be fetched again{mend}"
         )
-    fresh = Record(source, file, str(path.absolute()), found, state)
-    waiting = _waiting.get()
+    made = Record(source, file, str(path.absolute()), found, state)
     if waiting is None:
-        _write(fresh)
+        _write(made)
     else:
-        waiting.append(fresh)
+        waiting.append(made)
     return found
+
+
+def is_recorded(path: Path) -> bool:
+    """Whether a file has not changed since it was recorded, and so was found usable then."""
+    try:
+        here = str(path.absolute()), _state(path)
+    except OSError:
+        return False
+    return any((each.path, each.state) == here for each in records())
 
 
 @contextlib.contextmanager
@@ -89,6 +107,9 @@ def recorded_if_usable() -> Iterator[None]:
 
     So a damaged download does not become the one that later ones must equal.
     """
+    if _waiting.get() is not None:  # the outer one knows whether all of it is usable
+        yield
+        return
     token = _waiting.set([])
     try:
         yield

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zoo.errors import UnknownNameError, suggestion
 
-__all__ = ["WeightsSource", "check_tag", "is_address"]
+if TYPE_CHECKING:
+    from zoo.weights.hub import HubFiles
+
+__all__ = ["WeightsSource", "check_tag", "is_address", "origin_of"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,11 @@ class WeightsSource:
     def is_local(self) -> bool:
         """Whether only this machine has it, so that a saved model must hold the weights."""
         return self.source.startswith("file:")
+
+
+def origin_of(files: HubFiles) -> str:
+    """What `WeightsSource.source` says of a repository, or of a folder on this machine."""
+    return files.repository if files.revision else files.folder.resolve().as_uri()
 
 
 def is_address(weights: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from zoo.cache import cache_folder
 from zoo.weights.address import downloads_folder
-from zoo.weights.download import PARTIAL
+from zoo.weights.download import PARTIAL, discard, is_running
 from zoo.weights.read import sha256_of
 from zoo.weights.record import Record, pin_of, records
 
@@ -21,7 +21,7 @@ _DAY = 86_400.0
 Cache = Literal["hub", "torch hub", "downloads", "computed"]
 Check = Literal["pinned", "recorded", ""]
 _SHARED = ("hub", "torch hub")
-"""Caches that other programs use too: zoo takes nothing out of them."""
+"""Caches that other programs use too: zoo takes nothing whole out of them."""
 
 
 @dataclass(frozen=True)
@@ -63,17 +63,29 @@ def prunable(days: float) -> list[Kept]:
     return [
         each
         for each in kept()
-        if each.cache not in _SHARED and (each.used < limit or each.name.endswith(PARTIAL))
+        if (not is_running(each.path) if _is_broken_off(each) else _is_old(each, limit))
     ]
 
 
-def remove(each: Kept) -> None:
-    """Take something out of one of zoo's own caches."""
+def remove(each: Kept) -> bool:
+    """Take something out; False for a download that a process has gone on with meanwhile."""
     if each.path.is_dir():
         shutil.rmtree(each.path)
+    elif _is_broken_off(each):
+        return discard(each.path)
     else:
         each.path.unlink()
-        each.path.with_name(f"{each.path.name.removesuffix(PARTIAL)}.lock").unlink(missing_ok=True)
+        each.path.with_name(f"{each.path.name}.lock").unlink(missing_ok=True)
+    return True
+
+
+def _is_old(each: Kept, limit: float) -> bool:
+    return each.cache not in _SHARED and each.used < limit
+
+
+def _is_broken_off(each: Kept) -> bool:
+    """zoo's own downloads, wherever they go: torch hub gives its own another name."""
+    return each.cache in ("downloads", "torch hub") and each.name.endswith(PARTIAL)
 
 
 def _of_the_hub() -> Iterator[Kept]:

@@ -117,6 +117,8 @@ def test_texts_that_are_none():
         tokenizer([])
     with pytest.raises(DataError, match="a text is a str, not 3"):
         tokenizer([3])
+    with pytest.raises(DataError, match="has half a character at position 2"):
+        tokenizer(["a \ud800"])
 
 
 @pytest.mark.usefixtures("small_configs")
@@ -143,6 +145,17 @@ def test_weights_come_whole_or_not_at_all(module, tag):
     ):
         with pytest.raises(WeightsError, match=said):
             module.create(SMALL, weights=tag(SMALL, change))
+
+
+@pytest.mark.usefixtures("small_configs")
+def test_another_file_under_the_same_commit_is_refused(tag, cache, tmp_path):
+    made = tag(SMALL, _state())
+    source = image.create(SMALL, weights=made).weights_source
+    (path,) = cache.glob(f"models--{source.source.replace('/', '--')}/snapshots/*/{source.file}")
+    path.unlink()
+    torch.save(_state() | {"visual.proj": torch.zeros(64, 32)}, path)
+    with pytest.raises(WeightsError, match="that was there when zoo first read it"):
+        text.create(SMALL, weights=made)
 
 
 @pytest.mark.usefixtures("small_configs")

@@ -1,13 +1,13 @@
 """The checkpoint file of a tag: from the cache if it is there, else as open_clip fetches it."""
 
-import re
 from pathlib import Path
 
 from huggingface_hub import try_to_load_from_cache
 from open_clip import download_pretrained
 from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
 
-from zoo.errors import WeightsError
+from zoo.errors import WeightsError, first_line
+from zoo.weights.record import verified
 from zoo.weights.source import WeightsSource
 from zoo_openclip.configs import tag_settings
 
@@ -20,7 +20,8 @@ def find_checkpoint(name: str, tag: str) -> tuple[Path, WeightsSource]:
     Safetensors where the repository has them. The network is asked only for what is not cached.
 
     Raises:
-        WeightsError: the message has the repository, the files and the command that brings them.
+        WeightsError: the message has the repository, the files and the command that brings them; or
+            it is another file than the one that is pinned or recorded.
     """
     settings = tag_settings(name, tag)
     repository, _, file = settings["hf_hub"].rpartition("/")
@@ -33,8 +34,7 @@ def find_checkpoint(name: str, tag: str) -> tuple[Path, WeightsSource]:
     try:
         path = Path(download_pretrained(settings))
     except Exception as error:  # every kind of network trouble, from several libraries
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        reason = said.rpartition("Last error: ")[2].rstrip(".")
+        reason = first_line(error).rpartition("Last error: ")[2]
         if repository:
             what = " or ".join(files)
             wanted = f"{Path(file).stem}.*" if file else "open_clip_*"
@@ -58,8 +58,7 @@ def _names(file: str) -> list[str]:
 
 
 def _source(tag: str, origin: str, path: Path) -> WeightsSource:
-    """The hub's cache has the commit as a folder's name, and the sha256 as a file's."""
-    at_hub = path.parent.parent.name == "snapshots"
-    blob = path.resolve().name
-    sha256 = blob if re.fullmatch(r"[0-9a-f]{64}", blob) else None
-    return WeightsSource(tag, origin, path.name, path.parent.name if at_hub else None, sha256)
+    """Verified; the hub's cache has the commit as a folder's name."""
+    commit = path.parent.name if path.parent.parent.name == "snapshots" else None
+    sha256 = verified(path, f"hf://{origin}@{commit}" if commit else origin)
+    return WeightsSource(tag, origin, path.name, commit, sha256)

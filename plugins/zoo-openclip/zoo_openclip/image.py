@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from zoo import Preprocess
+from zoo.weights.record import recorded_if_usable
 from zoo.weights.source import WeightsSource, check_tag
 from zoo_openclip.configs import activation, config_of, preprocess_of, tags_of
 from zoo_openclip.towers import build_tower, pretrained_tower
@@ -45,6 +46,7 @@ class OpenCLIPImageEncoder(nn.Module):
         return features
 
 
+@recorded_if_usable()
 def create(
     config: str, *, weights: str | None = "default", quick_gelu: bool | None = None
 ) -> OpenCLIPImageEncoder:

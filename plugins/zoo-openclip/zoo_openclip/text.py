@@ -10,6 +10,7 @@ from open_clip.transformer import text_global_pool
 from torch import Tensor, nn
 
 from zoo.errors import DataError
+from zoo.weights.record import recorded_if_usable
 from zoo.weights.source import WeightsSource, check_tag
 from zoo_openclip.configs import activation, config_of, tags_of
 from zoo_openclip.tokenizer import OpenCLIPTokenizer
@@ -70,6 +71,7 @@ class OpenCLIPTextEncoder(nn.Module):
         self.tokenizer.write(folder)
 
 
+@recorded_if_usable()
 def create(
     config: str,
     *,

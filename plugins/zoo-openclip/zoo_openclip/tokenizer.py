@@ -9,7 +9,8 @@ from open_clip.tokenizer import DEFAULT_CONTEXT_LENGTH, HFTokenizer, SimpleToken
 from open_clip.transformer import TextTransformer
 from torch import Tensor
 
-from zoo.errors import DataError, WeightsError
+from zoo.encoders.tokenizer import check_texts
+from zoo.errors import WeightsError, first_line
 
 __all__ = ["OpenCLIPTokenizer"]
 
@@ -60,11 +61,7 @@ class OpenCLIPTokenizer:
             DataError: no texts, or something that is not text.
             WeightsError: the tokenizer's files are missing.
         """
-        for text in texts:
-            if not isinstance(text, str):
-                raise DataError(f"a text is a str, not {text!r}")
-        if not texts:
-            raise DataError("there are no texts to tokenize")
+        check_texts(texts)
         ids: Tensor = self.tokenizer(list(texts))
         if self.reads == "to the end token":
             found = ids if self._end_id is None else (ids == self._end_id).int()
@@ -105,10 +102,9 @@ class OpenCLIPTokenizer:
                 **options,
             )
         except Exception as error:  # of many kinds, for files that are missing in many ways
-            lines = str(error).strip().splitlines() or [type(error).__name__]
             raise WeightsError(
                 f"the tokenizer of open_clip's {self.config}, of the repository {repository!r}, cannot "
-                f"be loaded: {lines[0].rstrip('.')}. With network, bring it by: hf download {repository} "
+                f"be loaded: {first_line(error)}. With network, bring it by: hf download {repository} "
                 "--include '*token*' 'vocab*' 'merges*' '*.model' '*config.json'"
             ) from error
 

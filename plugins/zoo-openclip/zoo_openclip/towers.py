@@ -18,7 +18,7 @@ from open_clip.model import (
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from zoo.errors import WeightsError
+from zoo.errors import WeightsError, first_line
 from zoo.weights.read import load_strictly
 from zoo.weights.source import WeightsSource
 from zoo_openclip.checkpoint import find_checkpoint
@@ -61,7 +61,7 @@ def build_tower(name: str, part: Part, quick_gelu: bool) -> Any:
         raise WeightsError(
             f"the text tower of open_clip's {name} is the {repository!r} of transformers, and "
             f"config.json of that repository is not cached and cannot be fetched: "
-            f"{_first_line(error)}. With network, bring it by: hf download {repository} config.json"
+            f"{first_line(error)}. With network, bring it by: hf download {repository} config.json"
         ) from error
 
 
@@ -95,7 +95,7 @@ def fill_tower(
         fitting = _of_tower(state, name, part, tower)
     except (AssertionError, LookupError, RuntimeError, ValueError) as error:
         raise WeightsError(
-            f"{where}: the weights do not fit the model: {_first_line(error)}"
+            f"{where}: the weights do not fit the model: {first_line(error)}"
         ) from error
     load_strictly(tower, fitting, where)
 
@@ -127,7 +127,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         faulty = [key for key, value in state.items() if not isinstance(value, Tensor)]
     except _UNREADABLE as error:
         raise WeightsError(
-            f"{path}: not a whole checkpoint of open_clip: {_first_line(error)}. Delete it and let it "
+            f"{path}: not a whole checkpoint of open_clip: {first_line(error)}. Delete it and let it "
             "be fetched again"
         ) from error
     if faulty:
@@ -141,8 +141,3 @@ def _visual(name: str, part: Part, tower: nn.Module) -> nn.Module:
     with torch.device("meta"):
         built: nn.Module = build_tower(name, "visual", False)
     return built
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__
