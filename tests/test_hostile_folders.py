@@ -90,7 +90,9 @@ def test_an_argument_that_names_code_is_refused(folder, key):
 )
 def test_names_that_lead_elsewhere(folder, name):
     edit(folder, lambda manifest: manifest["spec"]["image"]["encoder"].update(name=name, args={}))
-    with pytest.raises((UnknownNameError, WeightsError), match=r"evil|has no architecture"):
+    with pytest.raises(
+        (UnknownNameError, WeightsError, FolderError), match=r"evil|has no architecture"
+    ):
         zoo.load(folder)
 
 
