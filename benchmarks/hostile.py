@@ -11,7 +11,11 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-os.environ.update(ZOO_PLUGINS="", HF_HUB_OFFLINE="1", HF_HOME=tempfile.gettempdir())
+os.environ.update(
+    ZOO_PLUGINS="",
+    HF_HUB_OFFLINE="1",
+    **dict.fromkeys(("HF_HOME", "ZOO_CACHE", "ZOO_DATA"), tempfile.mkdtemp(prefix="zoo-")),
+)
 
 from hostile import FILES, SPECS, run
 

@@ -36,6 +36,7 @@ _PACKAGES = {
     "huggingface_hub",
     "numpy",
     "peft",
+    "platformdirs",
     "pydantic",
     "pydantic_core",
     "safetensors",
