@@ -45,6 +45,15 @@ def test_nothing_is_drawn():
     assert models.resnet18().conv1.weight.std() > 0.01  # outside, as ever
 
 
+@pytest.mark.parametrize("bounds", [(-2.0, 2.0), (3.0, 4.0)])
+def test_what_is_drawn_until_it_fits_comes_to_an_end(bounds):
+    """Memory that nobody filled may hold any value, and torch draws again until all are in bounds."""
+    parameter = torch.nn.Parameter(torch.full((50, 50), 1e30))
+    with unfilled():
+        torch.nn.init.trunc_normal_(parameter, a=bounds[0], b=bounds[1])
+    assert parameter.isfinite().all()
+
+
 @pytest.mark.parametrize("name", ["test_vit", "test_resnet.r160_in1k"])
 def test_a_network_of_timm(name):
     compare_with_timm(name)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import nn
 from torch.overrides import TorchFunctionMode
 
 __all__ = ["unfilled"]
@@ -47,5 +48,8 @@ class _Unfilled(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         if func in _DRAWN:
-            return args[0] if args else (kwargs or {})["tensor"]
+            drawn = args[0] if args else (kwargs or {})["tensor"]
+            if isinstance(drawn, nn.Parameter):
+                return drawn
+            # A tensor for the moment: torch's trunc_normal_ draws again until all values fit.
         return func(*args, **(kwargs or {}))
