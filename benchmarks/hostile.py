@@ -17,7 +17,7 @@ os.environ.update(
     **dict.fromkeys(("HF_HOME", "ZOO_CACHE", "ZOO_DATA"), tempfile.mkdtemp(prefix="zoo-")),
 )
 
-from hostile import FILES, SPECS, run
+from hostile import FILES, SPECS, run, spread
 
 
 def main() -> None:
@@ -27,9 +27,9 @@ def main() -> None:
     options = parser.parse_args()
     rows = []
     for group, kinds in (("specs", SPECS), ("files", FILES)):
-        for kind in kinds:
+        for kind, count in spread(kinds, options.count).items():
             start = time.perf_counter()
-            outcomes = run(kind, -(-options.count // len(kinds)))
+            outcomes = run(kind, count)
             seconds = round(time.perf_counter() - start, 1)
             rows.append({"group": group, "kind": kind, "seconds": seconds, **outcomes})
             if not options.json:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hostile import FILES, SLOW, SPECS, Foreign, run, watched
+from hostile import FILES, SLOW, SPECS, Foreign, run, spread, watched
 
 QUICK = 200
 FEW = 40
@@ -39,13 +39,13 @@ def test_damaged_files(kind):
 @pytest.mark.long
 @pytest.mark.parametrize("kind", SPECS)
 def test_ten_thousand_random_specs(kind):
-    check(SPECS, kind, MANY // len(SPECS))
+    check(SPECS, kind, spread(SPECS, MANY)[kind])
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("kind", FILES)
 def test_ten_thousand_damaged_files(kind):
-    check(FILES, kind, -(-MANY // len(FILES)))
+    check(FILES, kind, spread(FILES, MANY)[kind])
 
 
 def swallowed(act) -> None:

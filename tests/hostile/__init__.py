@@ -29,12 +29,20 @@ from hostile.weights import WEIGHTS
 from zoo.assembly import plan
 from zoo.errors import ZooError
 
-__all__ = ["FILES", "SECONDS", "SLOW", "SPECS", "Foreign", "run", "watched"]
+__all__ = ["FILES", "SECONDS", "SLOW", "SPECS", "Foreign", "run", "spread", "watched"]
 
 SPECS: dict[str, Kind] = UNBUILT | BUILT
 SLOW = (BUILT | REPOSITORIES | FOLDERS).keys()
 """Kinds of which each builds a network."""
 FILES: dict[str, Kind] = PICTURES | WEIGHTS | TABLES | REPOSITORIES | FOLDERS
+
+
+def spread(kinds: dict[str, Kind], total: int) -> dict[str, int]:
+    """How many of each kind make so many in all: a hundredth of them of each that is slow."""
+    slow = kinds.keys() & SLOW
+    few = -(-total // 100)
+    many = -(-(total - few * len(slow)) // (len(kinds) - len(slow)))
+    return {kind: few if kind in slow else many for kind in kinds}
 
 
 def run(kind: str, examples: int) -> Counter[str]:
