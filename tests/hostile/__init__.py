@@ -38,9 +38,9 @@ FILES: dict[str, Kind] = PICTURES | WEIGHTS | TABLES | REPOSITORIES | FOLDERS
 
 
 def spread(kinds: dict[str, Kind], total: int) -> dict[str, int]:
-    """How many of each kind make so many in all: a hundredth of them of each that is slow."""
+    """How many of each kind make so many in all: a four-hundredth of them of each that is slow."""
     slow = kinds.keys() & SLOW
-    few = -(-total // 100)
+    few = -(-total // 400)
     many = -(-(total - few * len(slow)) // (len(kinds) - len(slow)))
     return {kind: few if kind in slow else many for kind in kinds}
 
