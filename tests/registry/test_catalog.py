@@ -9,8 +9,8 @@ from zoo.registry import as_kind, catalog
 
 def test_built_in_names_are_all_there():
     assert zoo.available("image_encoders") == [
-        "convnext-tiny", "efficientnet-b0", "mobilenetv4", "resnet50", "resnet50d", "swin-tiny",
-        "timm/*", "torchvision/*", "vit-s16",
+        "convnext-tiny", "efficientnet-b0", "hf/*", "mobilenetv4", "resnet50", "resnet50d",
+        "swin-tiny", "timm/*", "torchvision/*", "vit-s16",
     ]  # fmt: skip
     assert zoo.available("text_encoders") == ["clip-vit-b32", "hf/*"]
     assert zoo.available("heads") == ["identity", "linear", "mlp-gelu", "residual-mlp"]
@@ -46,7 +46,9 @@ def test_unknown_name_has_the_nearest():
         UnknownNameError, match=r"unknown model 'resnet50-clp'. Did you mean 'resnet50-clip'"
     ):
         catalog().find("models", "resnet50-clp")
-    with pytest.raises(UnknownNameError, match=r"The families are timm/NAME, torchvision/NAME"):
+    with pytest.raises(
+        UnknownNameError, match=r"The families are hf/NAME, timm/NAME, torchvision/NAME"
+    ):
         catalog().find("image_encoders", "tim/resnet18")
 
 

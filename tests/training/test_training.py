@@ -238,7 +238,7 @@ class TestFeatures:
     def test_an_unreadable_picture_is_named_and_nothing_is_kept(self, model, pairs, tmp_path):
         bad = tmp_path / "bad.png"
         bad.write_text("no picture")
-        with pytest.raises(DataError, match=r"bad.png: not a picture"):
+        with pytest.raises(DataError, match=r"bad.png: not a whole picture"):
             image_features(model(), [*self.paths(pairs), bad])
         assert not list((tmp_path / "zoo-cache").rglob("*.safetensors"))
         with pytest.raises(DataError, match=r"absent.png: the picture cannot be read"):

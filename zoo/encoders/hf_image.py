@@ -107,7 +107,14 @@ def create(
             "default", origin_of(files), files.weights, files.revision, files.sha256
         )
     decided = {"revision": files.revision} if files.revision else {}
-    return HFImageEncoder(backbone, out_dim, _preprocess(processor), content, source, decided)
+    preprocess = _preprocess(processor)
+    side: Any = getattr(backbone.config, "image_size", None)
+    if side is not None and preprocess.crop != (side, side):
+        raise WeightsError(
+            f"{processor}: pictures are cut to {preprocess.crop[0]}x{preprocess.crop[1]}, and the network "
+            f"of {config.name} takes {side}x{side}"
+        )
+    return HFImageEncoder(backbone, out_dim, preprocess, content, source, decided)
 
 
 def examples() -> list[str]:

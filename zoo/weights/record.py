@@ -169,7 +169,7 @@ def _read(place: Path) -> Record | None:
     try:
         data = json.loads(place.read_text(encoding="utf-8"))
         return Record(**{**data, "state": tuple(data["state"])})
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
 
 
