@@ -26,7 +26,6 @@ from hostile.specs import SPECS as UNBUILT
 from hostile.tables import TABLES
 from hostile.watch import SECONDS, Foreign, in_time, watched
 from hostile.weights import WEIGHTS
-from zoo import clip, contracts  # noqa: F401: what is imported on the way
 from zoo.assembly import plan
 from zoo.errors import ZooError
 

@@ -89,7 +89,10 @@ def _imported() -> str:
     frame, found = sys._getframe(2), ""
     while frame is not None:
         code = frame.f_code
-        if code.co_name == "exec_module" and code.co_filename.startswith("<frozen importlib"):
+        loads = code.co_filename.startswith("<frozen importlib") or code.co_filename.endswith(
+            "_pytest/assertion/rewrite.py"
+        )
+        if code.co_name == "exec_module" and loads:
             found = str(frame.f_locals["module"].__name__)
         elif code.co_name == "get_code" and code.co_filename.startswith("<frozen importlib"):
             found = str(frame.f_locals["fullname"])

@@ -17,10 +17,9 @@ def test_features_of_small_ones(name):
 
 
 @pytest.mark.long
-@pytest.mark.filterwarnings("ignore::UserWarning:timm.layers.interpolate")
-@pytest.mark.filterwarnings(
-    "ignore:torch.searchsorted:UserWarning"
-)  # torch's, of timm's resampling
+# torch's, of how timm resamples.
+@pytest.mark.filterwarnings("ignore:torch.searchsorted:UserWarning")
+@pytest.mark.filterwarnings("ignore:Using a non-tuple sequence:UserWarning")
 @pytest.mark.parametrize(("name", "side"), RESAMPLED.items())
 def test_features_at_another_size(name, side):
     """Positions are resampled from the weights' own grid."""
