@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import re
+from types import UnionType
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -21,6 +23,7 @@ from pydantic_core import CoreSchema, ErrorDetails
 
 from zoo.arguments import MOST
 from zoo.errors import SpecError, suggestion
+from zoo.recipe import Recipe
 from zoo.spec_layers import Layered
 
 __all__ = [
@@ -145,7 +148,7 @@ class TowerSpec(_Data):
 
 
 class ModelSpec(_Data):
-    """A whole model: two towers that meet in one embedding space, and a loss."""
+    """A whole model: two towers that meet in one embedding space, a loss, and how they train."""
 
     name: str | None = None
     summary: str = ""
@@ -155,6 +158,12 @@ class ModelSpec(_Data):
     image: TowerSpec
     text: TowerSpec
     loss: Ref = Ref(name="info-nce")
+    train: Recipe = Recipe()
+
+    @property
+    def heads_only(self) -> bool:
+        """Whether both encoders are frozen, so that training needs their features only."""
+        return all(tower.train in ("head", "frozen") for tower in (self.image, self.text))
 
     def without_weights(self) -> ModelSpec:
         """The same model with random weights in both towers."""
@@ -211,13 +220,18 @@ def _fault(error: ErrorDetails, layered: Layered) -> str:
         )
     if error["type"] == "missing":
         return f"{where}: missing, and required"
+    if error["type"] == "value_error":  # our own words, which say what was given
+        return f"{where}: {error['ctx']['error']}"
     said = error["msg"]
     hint = ""
     if error["type"] == "train_mode" and isinstance(given, dict):
         hint = "".join(suggestion(str(key), ("last", "lora")) for key in given)
     if error["type"] == "literal_error" and isinstance(given, str):
-        said = _MODES
-        hint = suggestion(given, _NAMES)
+        if path in ("image.train", "text.train"):
+            said, names = _MODES, _NAMES
+        else:
+            names = tuple(re.findall("'([^']+)'", error["ctx"]["expected"]))
+        hint = suggestion(given, names)
     return f"{where}: {said[0].lower()}{said[1:]}, not {given!r}.{hint}"
 
 
@@ -225,5 +239,7 @@ def _keys_at(path: list[int | str]) -> list[str]:
     model: Any = ModelSpec
     for part in path:
         model = _TAGGED.get(str(part)) or model.model_fields[part].annotation
+        if isinstance(model, UnionType):  # a section that may be left out
+            model = get_args(model)[0]
     keys = list(model.model_fields)
     return [*keys, "base"] if model is ModelSpec else keys

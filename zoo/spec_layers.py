@@ -18,7 +18,9 @@ from zoo.registry.deprecation import warn_if_deprecated
 __all__ = ["Layered", "is_spec_file", "layers_of"]
 
 _REFS = (("image", "encoder"), ("image", "head"), ("text", "encoder"), ("text", "head"), ("loss",))
+_NAMED = (("train", "optimizer"), ("train", "schedule"))
 _MODES = (("image", "train"), ("text", "train"))
+_IN_PLACE_OF = {"train.steps": "epochs", "train.epochs": "steps"}
 
 
 @dataclass(frozen=True)
@@ -175,11 +177,11 @@ def _patch(overrides: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _normalised(patch: Mapping[str, Any]) -> dict[str, Any]:
-    """The same data with every bare component name written as a table."""
+    """The same data with every bare name of a component, optimizer or schedule written as a table."""
     data = {
         key: dict(value) if isinstance(value, Mapping) else value for key, value in patch.items()
     }
-    for *tower, key in _REFS:
+    for *tower, key in (*_REFS, *_NAMED):
         table: Any = data
         for part in tower:
             table = table.get(part)
@@ -197,6 +199,9 @@ def _merge(
 ) -> None:
     for key, value in patch.items():
         here = (*path, str(key))
+        other = _IN_PLACE_OF.get(".".join(here))
+        if other is not None and other not in patch:
+            data.pop(other, None)
         old = data.get(key)
         if isinstance(value, Mapping) and isinstance(old, Mapping):
             if here in _REFS and value.get("name", old.get("name")) != old.get("name"):
@@ -204,6 +209,9 @@ def _merge(
                 _forget(sources, here)
                 if key == "encoder" and "weights" not in patch:
                     data.pop("weights", None)
+            if here in _NAMED and value.get("name", old.get("name")) != old.get("name"):
+                old = {each: old[each] for each in old if each != "args"}
+                _forget(sources, (*here, "args"))
             if here in _MODES and value.keys() != old.keys():
                 old = {}  # another mode: the former one's settings are not its own
                 _forget(sources, here)

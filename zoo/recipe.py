@@ -1,0 +1,225 @@
+"""The recipe: how a model trains. Data only; the table `[train]` of a spec."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+__all__ = [
+    "Augmentation",
+    "ColourJitter",
+    "Crop",
+    "Evaluation",
+    "Optimizer",
+    "Precision",
+    "RandAugment",
+    "Recipe",
+    "Schedule",
+]
+
+Precision = Literal["auto", "fp32", "bf16"]
+
+_Probability = Annotated[float, Field(ge=0, le=1)]
+_Share = Annotated[float, Field(ge=0, lt=1)]
+_Strength = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Optimizer(_Data):
+    """What moves the weights, and how far."""
+
+    name: str = Field("adamw", min_length=1, description="Any of timm.optim.list_optimizers().")
+    learning_rate: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="Peak of the schedule; when not given, 1e-4, or 1e-3 where only heads train.",
+    )
+    weight_decay: float = Field(0.1, ge=0, allow_inf_nan=False, description="Of matrices only.")
+    args: dict[str, JsonValue] = Field(
+        default_factory=dict, description="Of the optimizer, such as betas or momentum."
+    )
+    backbone_scale: float = Field(
+        1.0, ge=0, allow_inf_nan=False, description="Factor on the rate of the encoders."
+    )
+    layer_decay: float | None = Field(
+        None, gt=0, le=1, description="Factor on that for each block from output to input."
+    )
+    loss_learning_rate: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Of temperature and bias, if not the peak."
+    )
+    clip_norm: float | None = Field(
+        1.0, gt=0, description='Largest norm of all gradients together; "none" for no bound.'
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unbounded(cls, value: object) -> object:
+        """TOML has no null."""
+        if isinstance(value, dict) and value.get("clip_norm") == "none":
+            return {**value, "clip_norm": None}
+        return value
+
+
+class Schedule(_Data):
+    """How the learning rate goes: up to its peak, then down."""
+
+    name: Literal["cosine", "linear", "constant"] = Field(
+        "cosine", description="How it falls after the warm-up."
+    )
+    warmup: float | int = Field(
+        0.1,
+        ge=0,
+        allow_inf_nan=False,
+        description="A fraction is a share of all steps, a whole number so many steps; it rises "
+        "linearly.",
+    )
+    final: _Share = Field(0.0, description="Share of the peak where it ends.")
+
+    @model_validator(mode="after")
+    def _share_or_steps(self) -> Schedule:
+        if isinstance(self.warmup, float) and self.warmup >= 1:
+            raise ValueError(
+                f"a warmup of {self.warmup:g} as a share of all steps leaves none to train in; "
+                "write a fraction below 1, or a whole number of steps"
+            )
+        return self
+
+
+class Crop(_Data):
+    """A random part of the picture, resized to what the encoder sees."""
+
+    scale: tuple[_Probability, _Probability] = Field(
+        (0.9, 1.0), strict=False, description="Least and largest share of the picture's area."
+    )
+    ratio: tuple[float, float] = Field(
+        (3 / 4, 4 / 3), strict=False, description="Least and largest width by height."
+    )
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Crop:
+        for name, (least, largest) in (("scale", self.scale), ("ratio", self.ratio)):
+            if not 0 < least <= largest:
+                raise ValueError(
+                    f"{name} is a least and a largest number, both above 0, not {least:g}, {largest:g}"
+                )
+        return self
+
+
+class ColourJitter(_Data):
+    """Random changes of colour, each by a factor up to 1 ± its strength, hue by a share of the wheel."""
+
+    brightness: _Strength = 0.0
+    contrast: _Strength = 0.0
+    saturation: _Strength = 0.0
+    hue: float = Field(0.0, ge=0, le=0.5)
+
+
+class RandAugment(_Data):
+    """Random operations on a picture. Source: Cubuk et al. 2019, arXiv 1909.13719."""
+
+    operations: int = Field(2, ge=1, description="How many, one after the other.")
+    magnitude: int = Field(9, ge=0, le=30, description="How strong each is.")
+
+
+class Augmentation(_Data):
+    """What happens to a picture at random before an encoder that trains sees it. Nothing, by default."""
+
+    crop: Crop | None = Field(
+        None, description="When not given, the encoder's own resize and centre crop."
+    )
+    flip: _Probability = Field(0.0, description="How often a picture is mirrored, left to right.")
+    colour_jitter: ColourJitter | None = None
+    greyscale: _Probability = Field(0.0, description="How often it loses its colours.")
+    randaugment: RandAugment | None = None
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether every picture stays as it is."""
+        return self == Augmentation()
+
+
+class Evaluation(_Data):
+    """When a model is judged while it trains, and on what."""
+
+    split: str = Field("validation", min_length=1, description="Split of the dataset.")
+    every: int | None = Field(
+        None, ge=1, description="Epochs from one to the next; when not given, twenty in all."
+    )
+
+
+class Recipe(_Data):
+    """How long, how fast and how reproducibly a model trains."""
+
+    epochs: int | None = Field(
+        None,
+        ge=1,
+        description="Passes over the training split; when not given, 10, or 200 where only heads train.",
+    )
+    steps: int | None = Field(None, ge=1, description="In place of epochs, steps of the optimizer.")
+    batch_size: int | None = Field(
+        None, ge=2, description="Pairs a step; when not given, 32, or 512 where only heads train."
+    )
+    accumulation: int = Field(
+        1,
+        ge=1,
+        description="Parts in which a batch goes through the encoders, for its memory. The step is "
+        "that of the whole batch.",
+    )
+    batch_norm: Literal["train", "frozen"] = Field(
+        "train",
+        description="frozen: batch norms keep their statistics, as in eval mode; a batch in parts "
+        "needs it.",
+    )
+    sampling: Literal["pair", "concept"] = Field(
+        "concept", description="An epoch holds every pair, or one random pair of every concept."
+    )
+    precision: Precision = Field(
+        "auto", description="auto: bfloat16 where it is measured to be faster."
+    )
+    compile: bool = Field(False, description="Compile the encoders that run, with torch.compile.")
+    workers: int = Field(2, ge=0, description="Processes that read pictures; 0: this one does.")
+    seed: int = Field(0, ge=0, lt=2**32, description="Of all that is random.")
+    data_seed: int | None = Field(
+        None,
+        ge=0,
+        lt=2**32,
+        description="Of order, captions and augmentation; when not given, the seed.",
+    )
+    teacher: str | None = Field(
+        None,
+        min_length=1,
+        description="A model, by name or folder, for losses that learn from one.",
+    )
+    optimizer: Optimizer = Optimizer()
+    schedule: Schedule = Schedule()
+    augmentation: Augmentation = Augmentation()
+    evaluation: Evaluation = Evaluation()
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Recipe:
+        if self.epochs is not None and self.steps is not None:
+            raise ValueError("epochs and steps both say how long to train; leave one out")
+        if self.batch_size is not None and self.accumulation > self.batch_size:
+            raise ValueError(
+                f"accumulation is {self.accumulation}, and a batch of {self.batch_size} pairs has "
+                "not as many parts"
+            )
+        return self
+
+    def filled(self, *, heads_only: bool) -> Recipe:
+        """This recipe with what was not given: heads on cached features bear more of everything."""
+        length = {} if self.steps or self.epochs else {"epochs": 200 if heads_only else 10}
+        rate = self.optimizer.learning_rate or (1e-3 if heads_only else 1e-4)
+        return self.model_copy(
+            update={
+                **length,
+                "batch_size": self.batch_size or (512 if heads_only else 32),
+                "data_seed": self.seed if self.data_seed is None else self.data_seed,
+                "optimizer": self.optimizer.model_copy(update={"learning_rate": rate}),
+            }
+        )
