@@ -100,12 +100,17 @@ def plan(
     overrides: Mapping[str, Any] | None = None,
     towers: Iterable[str] = SIDES,
     names: Catalog | None = None,
+    recipe: str | PathLike[str] | None = None,
 ) -> Plan:
-    """Resolve every name and validate the spec, before any component is imported."""
+    """Resolve every name and validate the spec, before any component is imported.
+
+    Args:
+        recipe: a file with a table `[train]`, laid over the model's own and below the overrides.
+    """
     names = names or catalog()
     if isinstance(name_or_spec, ModelSpec):
         name_or_spec = name_or_spec.model_dump()
-    layered = layers_of(name_or_spec, names, overrides)
+    layered = layers_of(name_or_spec, names, overrides, recipe)
     spec = validate(layered)
     if not pretrained:
         spec = spec.without_weights()

@@ -14,6 +14,7 @@ from zoo.spec import Last, TrainMode, WithLoRA
 __all__ = [
     "apply_mode",
     "check_merged",
+    "freeze",
     "keep_frozen",
     "merge_adapters",
     "parts_of",
@@ -42,6 +43,12 @@ def apply_mode(tower: Any, mode: TrainMode) -> tuple[str, ...]:
     for part in parts:
         getattr(tower, part).requires_grad_(False).eval()
     return parts
+
+
+def freeze(tower: Any) -> None:
+    """Take all of a tower out of training, adapters included."""
+    tower.train_mode = "frozen"
+    tower.frozen_parts = apply_mode(tower, "frozen")
 
 
 def stays_as_loaded(mode: TrainMode) -> bool:

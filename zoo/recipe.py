@@ -6,23 +6,19 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
+from zoo.data.augmentation import Augmentation
+
 __all__ = [
-    "Augmentation",
-    "ColourJitter",
-    "Crop",
     "Evaluation",
     "Optimizer",
     "Precision",
-    "RandAugment",
     "Recipe",
     "Schedule",
 ]
 
 Precision = Literal["auto", "fp32", "bf16"]
 
-_Probability = Annotated[float, Field(ge=0, le=1)]
 _Share = Annotated[float, Field(ge=0, lt=1)]
-_Strength = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class _Data(BaseModel):
@@ -88,59 +84,6 @@ class Schedule(_Data):
                 "write a fraction below 1, or a whole number of steps"
             )
         return self
-
-
-class Crop(_Data):
-    """A random part of the picture, resized to what the encoder sees."""
-
-    scale: tuple[_Probability, _Probability] = Field(
-        (0.9, 1.0), strict=False, description="Least and largest share of the picture's area."
-    )
-    ratio: tuple[float, float] = Field(
-        (3 / 4, 4 / 3), strict=False, description="Least and largest width by height."
-    )
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Crop:
-        for name, (least, largest) in (("scale", self.scale), ("ratio", self.ratio)):
-            if not 0 < least <= largest:
-                raise ValueError(
-                    f"{name} is a least and a largest number, both above 0, not {least:g}, {largest:g}"
-                )
-        return self
-
-
-class ColourJitter(_Data):
-    """Random changes of colour, each by a factor up to 1 ± its strength, hue by a share of the wheel."""
-
-    brightness: _Strength = 0.0
-    contrast: _Strength = 0.0
-    saturation: _Strength = 0.0
-    hue: float = Field(0.0, ge=0, le=0.5)
-
-
-class RandAugment(_Data):
-    """Random operations on a picture. Source: Cubuk et al. 2019, arXiv 1909.13719."""
-
-    operations: int = Field(2, ge=1, description="How many, one after the other.")
-    magnitude: int = Field(9, ge=0, le=30, description="How strong each is.")
-
-
-class Augmentation(_Data):
-    """What happens to a picture at random before an encoder that trains sees it. Nothing, by default."""
-
-    crop: Crop | None = Field(
-        None, description="When not given, the encoder's own resize and centre crop."
-    )
-    flip: _Probability = Field(0.0, description="How often a picture is mirrored, left to right.")
-    colour_jitter: ColourJitter | None = None
-    greyscale: _Probability = Field(0.0, description="How often it loses its colours.")
-    randaugment: RandAugment | None = None
-
-    @property
-    def changes_nothing(self) -> bool:
-        """Whether every picture stays as it is."""
-        return self == Augmentation()
 
 
 class Evaluation(_Data):

@@ -54,6 +54,7 @@ def layers_of(
     source: str | PathLike[str] | Mapping[str, Any],
     names: Catalog,
     overrides: Mapping[str, Any] | None = None,
+    recipe: str | PathLike[str] | None = None,
 ) -> Layered:
     """The data of a named model, a dict, or a `.toml` or `.json` file, with `base` followed.
 
@@ -61,9 +62,10 @@ def layers_of(
 
     Args:
         overrides: dotted paths to values, such as `{"image.head.args.hidden_dim": 1024}`.
+        recipe: a file with the table `train`.
 
     Raises:
-        SpecError: the file cannot be read, or `base` goes round.
+        SpecError: a file cannot be read or is of another kind, or `base` goes round.
         UnknownNameError: there is no such model; the message has the nearest name.
     """
     if overrides is not None and not isinstance(overrides, Mapping):
@@ -81,6 +83,8 @@ def layers_of(
         first = _model_name(source)
         layered = _named(first, names, ())
     warn_if_deprecated(_way(first, names))
+    if recipe is not None:
+        layered = layered.over(_recipe(Path(recipe)), str(recipe))
     return layered.over(_patch(overrides), "overrides") if overrides else layered
 
 
@@ -150,6 +154,19 @@ def _read(path: Path) -> dict[str, Any]:
         raise SpecError(f"{path}: not valid {path.suffix[1:].upper()}: {error}") from error
     if not isinstance(data, dict):
         raise SpecError(f"{path}: a spec is a table, not {type(data).__name__}")
+    return data
+
+
+def _recipe(path: Path) -> dict[str, Any]:
+    if not is_spec_file(str(path)):
+        raise SpecError(f"{path}: a recipe is a .toml or .json file")
+    data = _read(path)
+    if set(data) != {"train"}:
+        found = ", ".join(sorted(set(data) - {"train"})) or "nothing"
+        raise SpecError(
+            f"{path}: a recipe has the table [train] and no other; here is {found}. A file with a "
+            "whole model is given as the model itself"
+        )
     return data
 
 

@@ -18,9 +18,21 @@ if TYPE_CHECKING:
 
     from zoo.evaluation.retrieval import Recall
     from zoo.training.features import Progress
-    from zoo.training.loop import Step
+    from zoo.training.loop import Epoch
 
 __all__ = ["progress_bars", "train", "train_and_save"]
+
+
+_FLAGS = {
+    "epochs": "epochs",
+    "steps": "steps",
+    "batch_size": "batch_size",
+    "learning_rate": "optimizer.learning_rate",
+    "weight_decay": "optimizer.weight_decay",
+    "seed": "seed",
+    "workers": "workers",
+}
+"""What has a flag of its own, and where it goes in the recipe."""
 
 
 def train(
@@ -29,31 +41,38 @@ def train(
     folder: Annotated[
         Path | None, typer.Option("--out", help="Where the model goes; runs/MODEL.")
     ] = None,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(help="A .toml or .json file with a table [train], over the model's own."),
+    ] = None,
     changes: Overrides = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps, in place of epochs.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Pairs a step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak of the schedule.")] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="AdamW's.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Of matrices.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of all that is random.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Threads that read pictures.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that read pictures.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, …")] = "cpu",
     overwrite: Annotated[bool, typer.Option(help="Replace a model that is there.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a model, report recall on unseen concepts, and save a folder that zoo.load opens."""
+    """Train a model, report recall on unseen concepts, and save a folder that zoo.load opens.
+
+    The flags, and --set train.KEY=VALUE for all that has none, change the recipe.
+    """
+    given = locals()
+    flags = {
+        f"train.{path}": given[flag] for flag, path in _FLAGS.items() if given[flag] is not None
+    }
     result = train_and_save(
         model,
         data,
         folder or Path("runs", Path(model).stem),
-        overrides=overrides_from(changes),
+        recipe=recipe,
+        overrides={**overrides_from(changes), **flags},
         device=device,
         overwrite=overwrite,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        weight_decay=weight_decay,
-        seed=seed,
-        workers=workers,
     )
     if as_json:
         print_json(result)
@@ -64,66 +83,72 @@ def train_and_save(
     data: str,
     folder: Path,
     *,
+    recipe: Path | None = None,
     overrides: Mapping[str, Any] | None = None,
     device: str = "cpu",
     overwrite: bool = False,
-    **given: Any,
 ) -> dict[str, Any]:
-    """Everything `zoo train` does; `given` are the recipe's values that were asked for."""
+    """Everything `zoo train` does."""
     from zoo.assembly import plan
     from zoo.folder import check_free, save
 
     check_free(folder, overwrite=overwrite)
     console, started = err(), time.perf_counter()
-    planned = plan(name, overrides=overrides)
+    planned = plan(name, recipe=recipe, overrides=overrides)
     planned.check()
 
     from zoo.data.pairs import load_dataset
     from zoo.evaluation.judge import Judge
-    from zoo.training.loop import heads_only, set_seed
+    from zoo.training.loop import set_seed
     from zoo.training.loop import train as run
     from zoo.training.precision import choose
-    from zoo.training.recipe import recipe_for
+    from zoo.training.teacher import load_teacher
 
-    recipe = recipe_for(heads_only(planned.spec), **given)
+    asked = planned.spec.train
     with console.status(f"loading the dataset {data}"):
         dataset = load_dataset(data)
-        pairs = {split: dataset.split(split) for split in ("train", "validation", "test")}
+        splits = ("train", asked.evaluation.split, "test")
+        pairs = {split: dataset.split(split) for split in splits}
     console.print(f"data    {dataset.name}: {dataset.attribution}; licence {dataset.licence}")
     with console.status(f"building {name}"):
-        set_seed(recipe.seed)  # heads start at random
+        set_seed(asked.seed)  # heads start at random
         model = planned.build(device)
+        teacher = load_teacher(asked, device)
     trainable = sum(parameter.numel() for parameter in model.get_trainable_parameters())
     console.print(f"model   {name}: {trainable:,} parameters train")
 
     with progress_bars() as (bars, progress):
-        judge = Judge(model, pairs["validation"], progress, precision=recipe.precision)
+        validation = pairs[asked.evaluation.split]
+        judge = Judge(model, validation, progress, precision=asked.precision)
 
-        def report(step: Step) -> None:
-            if step.metrics:
-                recall = step.metrics["image_to_text"]
+        def report(epoch: Epoch) -> None:
+            if epoch.metrics:
+                recall = epoch.metrics["image_to_text"]
                 bars.console.print(
-                    f"epoch {step.epoch:>4}/{step.epochs}  loss {step.loss:.3f}  "
-                    f"validation recall@1 {recall:.1%}"
+                    f"epoch {epoch.epoch:>4}/{epoch.epochs}  loss {epoch.loss:.3f}  "
+                    f"{asked.evaluation.split} recall@1 {recall:.1%}"
                 )
 
-        run(
+        used = run(
             model,
             pairs["train"],
-            recipe,
+            asked,
+            teacher=teacher,
             judge=lambda: {
                 "image_to_text": (found := judge.recall()).image_to_text[1],
                 "text_to_image": found.text_to_image[1],
             },
             progress=progress,
-            report=report,
+            on_epoch=report,
         )
-        test = Judge(model, pairs["test"], progress, precision=recipe.precision).recall()
+        test = Judge(model, pairs["test"], progress, precision=asked.precision).recall()
+    assert model.spec is not None
+    model.spec = model.spec.model_copy(update={"train": used})
     result = {
         "model": name,
         "folder": str(folder),
-        "recipe": recipe.model_dump(),
-        "precision": choose(recipe.precision, next(model.parameters()).device),
+        "recipe": used.model_dump(mode="json"),
+        "precision": choose(used.precision, next(model.parameters()).device),
         "data": {
             "name": dataset.name,
             "licence": dataset.licence,

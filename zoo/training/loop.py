@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import nn
 
 from zoo.clip import CLIP
 from zoo.data.pairs import Pair
 from zoo.errors import DataError, MissingExtraError, SpecError, TowerError
-from zoo.spec import ModelSpec
+from zoo.recipe import Recipe
 from zoo.training.features import Progress
-from zoo.training.feed import Feed, Sampler
-from zoo.training.precision import choose
-from zoo.training.recipe import Recipe
+from zoo.training.feed import Feed
+from zoo.training.optimizer import make_optimizer, make_schedule
+from zoo.training.step import Outcome, Stepper
 
 try:
     from accelerate import Accelerator
@@ -24,100 +25,147 @@ try:
 except ImportError as missing:
     raise MissingExtraError("training needs accelerate: pip install 'clip-zoo[train]'") from missing
 
-__all__ = ["Step", "heads_only", "set_seed", "train"]
+__all__ = ["Epoch", "Step", "set_seed", "train"]
 
 
 @dataclass(frozen=True)
 class Step:
+    """One step that was made."""
+
+    number: int
+    """Counted from 1."""
+    steps: int
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Epoch:
     """How training stands after one epoch."""
 
     epoch: int
+    """Counted from 1."""
     epochs: int
     loss: float
+    """Mean over its steps."""
     metrics: Mapping[str, float] | None
     """What the judge said after this epoch, where it was asked."""
-
-
-def heads_only(spec: ModelSpec) -> bool:
-    """Whether both encoders are frozen, so that training needs their features only."""
-    return all(tower.train in ("head", "frozen") for tower in (spec.image, spec.text))
 
 
 def train(
     model: CLIP,
     pairs: Sequence[Pair],
-    recipe: Recipe,
+    recipe: Recipe | None = None,
     *,
+    teacher: CLIP | None = None,
     judge: Callable[[], Mapping[str, float]] | None = None,
     progress: Progress | None = None,
-    report: Callable[[Step], None] | None = None,
-) -> None:
-    """Train a model in place.
+    on_step: Callable[[Step], None] | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
+) -> Recipe:
+    """Train a model in place. The same recipe on the same machine gives the same weights, bit for bit.
 
     A frozen encoder runs once for each picture and each caption; its features are cached on disk.
 
     Args:
-        judge: asked for metrics some twenty times, and after the last epoch.
+        recipe: how; the model's own, `model.spec.train`, when not given.
+        teacher: for losses that learn from another model's embeddings of the same pairs.
+        judge: asked for metrics as often as the recipe says, and after the last epoch.
         progress: told of every step, and of long preparations such as computing features.
-        report: told of every epoch.
+        on_step: told of every step.
+        on_epoch: told of every epoch.
+
+    Returns:
+        The recipe with everything that it left open.
 
     Raises:
-        DataError: the dataset is too small or has pictures that cannot be read.
-        SpecError: nothing in the model trains.
-        TowerError: a tower is missing.
+        DataError: the dataset is too small, a picture cannot be read, or the loss is not finite.
+        SpecError: nothing in the model trains, or the recipe does not fit it.
+        TowerError: a tower or the loss is missing.
     """
+    _check_complete(model)
+    assert model.spec is not None
+    recipe = (recipe or model.spec.train).filled(heads_only=model.spec.heads_only)
+    device = next(model.parameters()).device
+    accelerator = Accelerator(cpu=device.type == "cpu")
+    if accelerator.num_processes > 1:
+        raise SpecError("training runs in one process; start it without accelerate launch")
+    with _repeatable(device):
+        set_seed(recipe.seed)
+        model.to(memory_format=torch.channels_last)
+        optimizer = make_optimizer(model, recipe)
+        feed = Feed(model, pairs, recipe, progress, teacher=teacher)
+        per_epoch = feed.order.steps_per_epoch
+        steps = recipe.steps or (recipe.epochs or 1) * per_epoch
+        epochs = -(-steps // per_epoch)
+        every = recipe.evaluation.every or max(epochs // 20, 1)
+        schedule = make_schedule(optimizer, recipe, steps)
+        stepper = Stepper(model, recipe, optimizer, schedule, accelerator.backward)
+        losses: list[float] = []
+        with _compiled(model, recipe.compile):
+            for number, batch in enumerate(feed.batches(range(steps)), 1):
+                try:
+                    outcome = stepper(batch)
+                except DataError as error:
+                    error.args = (f"step {number}: {error}",)
+                    raise
+                losses.append(outcome.loss)
+                if on_step:
+                    on_step(Step(number, steps, outcome))
+                if progress:
+                    progress("training", number, steps)
+                if number % per_epoch and number < steps:
+                    continue
+                epoch = -(-number // per_epoch)
+                asked = judge is not None and (epoch % every == 0 or number == steps)
+                metrics = judge() if judge is not None and asked else None
+                if on_epoch:
+                    on_epoch(Epoch(epoch, epochs, sum(losses) / len(losses), metrics))
+                losses.clear()
+                stepper.set_mode()
+    model.eval()
+    return recipe
+
+
+def _check_complete(model: CLIP) -> None:
     if model.image_encoder is None or model.text_encoder is None or model.loss is None:
         raise TowerError("training takes both towers and a loss; build the model with all of them")
     if not model.get_trainable_parameters():
         raise SpecError(
             "nothing in this model trains; set image.train or text.train to head or full"
         )
-    device = next(model.parameters()).device
-    accelerator = Accelerator(cpu=device.type == "cpu")
-    if accelerator.num_processes > 1:
-        raise SpecError("training runs in one process; start it without accelerate launch")
-    set_seed(recipe.seed)
-    model.to(memory_format=torch.channels_last)
-    precision = choose(recipe.precision, device)
-    sampler = Sampler(pairs, recipe)
-    feed = Feed(model, pairs, recipe, progress)
-    steps = recipe.epochs * sampler.steps_per_epoch
-    parameters = [*model.get_trainable_parameters(), *model.loss.parameters()]
-    optimizer = torch.optim.AdamW(model.parameter_groups(recipe.learning_rate, recipe.weight_decay))
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _warmup_then_cosine(recipe, steps))
-
-    every = max(recipe.epochs // 20, 1)
-    for epoch in range(1, recipe.epochs + 1):
-        model.train()
-        losses = []
-        for image_embeds, text_embeds in feed.epoch(sampler.epoch(), precision, device):
-            loss = model.loss(image_embeds.float(), text_embeds.float())
-            if not loss.isfinite():
-                raise DataError(
-                    f"the loss is {loss.item()} in epoch {epoch}; a lower learning rate than "
-                    f"{recipe.learning_rate:g} may help"
-                )
-            optimizer.zero_grad()
-            accelerator.backward(loss)
-            nn.utils.clip_grad_norm_(parameters, 1.0)
-            optimizer.step()
-            schedule.step()
-            losses.append(loss.detach())
-            if progress:
-                progress("training", (epoch - 1) * sampler.steps_per_epoch + len(losses), steps)
-        asked = judge is not None and (epoch % every == 0 or epoch == recipe.epochs)
-        metrics = judge() if judge is not None and asked else None
-        if report:
-            report(Step(epoch, recipe.epochs, torch.stack(losses).mean().item(), metrics))
-    model.eval()
 
 
-def _warmup_then_cosine(recipe: Recipe, steps: int) -> Callable[[int], float]:
-    warmup = max(round(recipe.warmup * steps), 1)
+@contextmanager
+def _compiled(model: CLIP, wanted: bool) -> Iterator[None]:
+    """Compiled encoders inside, where they are wanted and run at every step."""
+    towers = (model.image_encoder, model.text_encoder)
+    encoders = [
+        tower.encoder
+        for tower in towers
+        if wanted and tower is not None and "encoder" not in tower.frozen_parts
+    ]
+    for encoder in encoders:
+        encoder.compile()
+    try:
+        yield
+    finally:
+        for encoder in encoders:
+            encoder._compiled_call_impl = None
 
-    def factor(step: int) -> float:
-        if step < warmup:
-            return (step + 1) / warmup
-        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(steps - warmup, 1)))
 
-    return factor
+@contextmanager
+def _repeatable(device: torch.device) -> Iterator[None]:
+    """On a GPU, kernels that add up in the same order each time. A processor's do so anyway."""
+    if device.type == "cpu":
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    settings: Any = torch.utils.deterministic
+    before = torch.are_deterministic_algorithms_enabled(), settings.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True)
+    settings.fill_uninitialized_memory = False  # it is for finding faults, and slow
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        settings.fill_uninitialized_memory = before[1]

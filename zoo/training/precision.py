@@ -10,10 +10,9 @@ import torch
 from torch import nn
 
 from zoo.cache import cache_folder
+from zoo.recipe import Precision
 
 __all__ = ["Precision", "autocast", "choose"]
-
-Precision = Literal["auto", "fp32", "bf16"]
 
 
 def choose(wanted: Precision, device: torch.device) -> Literal["fp32", "bf16"]:

@@ -1,0 +1,86 @@
+"""A small model over small pictures that differ in colour."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from PIL import Image
+
+import zoo
+from zoo.data.pairs import Pair
+
+COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 60, 220), "grey": (128,) * 3}
+
+
+class Words(torch.nn.Module):
+    """A text encoder of one embedding a word, with a tokenizer of its own."""
+
+    def __init__(self, *, weights: str | None = None, dropout: float = 0.0) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.table = torch.nn.Embedding(64, 16)
+        self.dropout = torch.nn.Dropout(dropout)
+        self.out_dim, self.context_length = 16, 4
+        self.calls = self.rows = 0
+
+    def tokenizer(self, texts):
+        rows = [[1 + sum(map(ord, word)) % 63 for word in text.split()][:4] for text in texts]
+        length = max(map(len, rows))
+        ids = torch.tensor([row + [0] * (length - len(row)) for row in rows])
+        return {"input_ids": ids, "attention_mask": (ids > 0).long()}
+
+    def forward(self, input_ids, attention_mask):
+        self.calls, self.rows = self.calls + 1, self.rows + len(input_ids)
+        states = self.dropout(self.table(input_ids)) * attention_mask[..., None]
+        return states.sum(1) / attention_mask.sum(1, keepdim=True)
+
+
+@pytest.fixture
+def model():
+    """Builds it, with train modes and overrides: `model("full", "frozen", {"loss": "siglip"})`."""
+    zoo.register("text_encoder", "words", Words)
+
+    def build(image_train="head", text_train="frozen", changes=None):
+        torch.manual_seed(0)
+        return zoo.build(
+            "resnet50-clip",
+            pretrained=False,
+            overrides={
+                "image.encoder": "timm/test_resnet",
+                "image.train": image_train,
+                "text.encoder": "words",
+                "text.train": text_train,
+                "embedding_dim": 16,
+                **(changes or {}),
+            },
+        )
+
+    return build
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    """Three shades of each colour, with two captions each."""
+    made = []
+    for name, colour in COLOURS.items():
+        for shade in range(3):
+            path = tmp_path / f"{name}-{shade}.png"
+            shaded = tuple(max(0, level - 8 * shade) for level in colour)
+            Image.new("RGB", (40, 40), shaded).save(path)
+            made.append(Pair(path, (f"a {name} picture", name), name))
+    return made
+
+
+@pytest.fixture
+def recipe():
+    """A short recipe, with changes: `recipe(epochs=3, optimizer={"name": "sgd"})`."""
+    from zoo.recipe import Recipe
+
+    def make(**given):
+        optimizer = {"learning_rate": 3e-3, **given.pop("optimizer", {})}
+        length = {} if "steps" in given else {"epochs": 30}
+        return Recipe.model_validate(
+            {**length, "batch_size": 4, "workers": 0, "optimizer": optimizer, **given}
+        )
+
+    return make
