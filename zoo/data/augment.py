@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,16 @@ import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
+from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from zoo.data.augmentation import Augmentation, ColourJitter, Crop, Erasing, RandAugment
+from zoo.data.held import Held
+from zoo.data.pictures import Box, open_picture, read_part
 from zoo.data.randaugment import randaugment
 from zoo.encoders.preprocess import Preprocess
-from zoo.errors import DataError, SpecError
+from zoo.errors import DataError, SpecError, first_line
 
 __all__ = [
     "Augmentation",
@@ -31,6 +35,7 @@ __all__ = [
 ]
 
 _TRIES = 10
+_NEVER = 1 << 30
 
 
 class Augmenter:
@@ -74,19 +79,41 @@ class Augmenter:
         _require_rgb(picture)
         if not isinstance(self.preprocess, Preprocess):
             return self.preprocess(_as_pil(picture))
-        chosen, draw = self.augmentation, random.Random(seed)
-        if chosen.crop is None:
+        crop, draw = self.augmentation.crop, random.Random(seed)
+        if crop is None:
             pixels: Tensor = self.preprocess.pixels(_as_pil(picture))
         else:
-            height, width = _size(picture)
-            box = random_box(height, width, chosen.crop.scale, chosen.crop.ratio, draw)
-            pixels = self.cut(picture, box)
+            pixels = self.cut(picture, random_box(*_size(picture), crop.scale, crop.ratio, draw))
         return self._vary(pixels, draw)
 
+    def read(
+        self, picture: str | PathLike[str] | Held, seed: int
+    ) -> UInt8[Tensor, "3 crop_height crop_width"] | Float[Tensor, ...]:
+        """A picture's file, decoded and prepared: as `self(open_picture(picture), seed)`, but faster.
+
+        Which part is cut is the same. With `crop.fast`, a JPEG of which less than half the pixels
+        of a side would be left is decoded smaller to begin with.
+
+        Raises:
+            DataError: as `open_picture`.
+        """
+        crop = self.augmentation.crop
+        if crop is None or not isinstance(self.preprocess, Preprocess):
+            return self(open_picture(picture), seed)
+        draw = random.Random(seed)
+        height, width = self.preprocess.crop if crop.fast else (_NEVER, _NEVER)
+        part, box = read_part(
+            picture,
+            lambda high, wide: random_box(high, wide, crop.scale, crop.ratio, draw),
+            (height, width),
+        )
+        decoded = _decoded(part, picture) if isinstance(part, bytes) else part
+        return self._vary(self.cut(decoded, box), draw)
+
     def cut(
-        self, picture: Image.Image | UInt8[Tensor, "3 height width"], box: tuple[int, int, int, int]
+        self, picture: Image.Image | UInt8[Tensor, "3 height width"], box: Box
     ) -> UInt8[Tensor, "3 crop_height crop_width"]:
-        """A part of a picture, by (top, left, height, width), resized to what the encoder sees."""
+        """A part of a picture, resized to what the encoder sees."""
         assert isinstance(self.preprocess, Preprocess)
         mode = InterpolationMode(self.preprocess.interpolation)
         size = list(self.preprocess.crop)
@@ -139,8 +166,8 @@ def random_box(
     scale: tuple[float, float],
     ratio: tuple[float, float],
     draw: random.Random,
-) -> tuple[int, int, int, int]:
-    """A random part of a picture as (top, left, height, width), as GoogLeNet's authors cut it.
+) -> Box:
+    """A random part of a picture, as GoogLeNet's authors cut it.
 
     Its area is uniform in `scale`, its shape log-uniform in `ratio`; if ten draws do not fit into
     the picture, the largest part from the centre whose shape is allowed
@@ -204,6 +231,18 @@ def _require_rgb(picture: Any) -> None:
             f"a picture to augment is a PIL image in RGB or a uint8 tensor (3, height, width), "
             f"not {said}"
         )
+
+
+def _decoded(content: bytes, picture: object) -> Tensor:
+    """The pixels of a JPEG whose header was checked: twice as fast as by way of Pillow."""
+    file = torch.frombuffer(bytearray(content), dtype=torch.uint8)
+    try:
+        pixels: Tensor = decode_jpeg(file, ImageReadMode.RGB)
+    except RuntimeError as error:
+        raise DataError(
+            f"{picture}: the picture cannot be read: {first_line(error).removeprefix('Error: ')}"
+        ) from error
+    return pixels
 
 
 def _size(picture: Image.Image | Tensor) -> tuple[int, int]:
