@@ -3,6 +3,7 @@
 import math
 import pickle
 import random
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -25,6 +26,7 @@ from zoo.data.augment import (
     normalise,
     random_box,
 )
+from zoo.data.pictures import open_picture, read_part
 from zoo.data.randaugment import OPERATIONS, randaugment
 from zoo.errors import DataError, SpecError
 
@@ -181,6 +183,97 @@ class TestCrop:
         augmenter = Augmenter(preprocess(), Augmentation(crop=Crop(scale=(0.3, 0.6))))
         box = random_box(90, 120, (0.3, 0.6), (0.75, 4 / 3), random.Random(5))
         assert torch.equal(augmenter(photo, 5), augmenter.cut(photo, box))
+
+
+class TestRead:
+    """Reading a file is opening it and augmenting, only faster."""
+
+    def way(self, **crop):
+        return Augmenter(preprocess(), Augmentation(crop=Crop(**crop), flip=0.5))
+
+    def saved(self, tmp_path, size=(120, 90), **options):
+        coarse = Image.fromarray(
+            np.random.default_rng(1).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        )
+        path = tmp_path / "a.jpg"
+        coarse.resize(size, Image.Resampling.BICUBIC).save(path, quality=95, **options)
+        return path
+
+    @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}])
+    @pytest.mark.parametrize("quick", [True, False])
+    def test_a_jpeg_decoded_whole_is_the_same_to_the_bit(
+        self, tmp_path, options, quick, monkeypatch
+    ):
+        if not quick:
+            monkeypatch.setitem(sys.modules, "simplejpeg", None)
+        path = self.saved(tmp_path, **options)
+        for augmenter in (self.way(scale=(0.05, 0.1)), self.way(fast=False)):
+            for seed in range(10):
+                assert torch.equal(augmenter.read(path, seed), augmenter(open_picture(path), seed))
+
+    def test_other_kinds_are_the_same_to_the_bit(self, tmp_path, photo):
+        turned = photo.getexif()
+        turned[274] = 6
+        clear = photo.convert("RGBA")
+        clear.putalpha(90)
+        kinds = {"a.png": (clear, {}), "b.jpg": (photo.convert("L"), {}), "c.webp": (photo, {})}
+        kinds |= {"d.jpg": (photo.convert("CMYK"), {}), "e.jpg": (photo, {"exif": turned})}
+        augmenter = self.way(fast=False)
+        for name, (picture, options) in kinds.items():
+            picture.save(tmp_path / name, **options)
+            made = augmenter.read(tmp_path / name, 3)
+            assert torch.equal(made, augmenter(open_picture(tmp_path / name), 3)), name
+
+    @pytest.mark.parametrize("turn", [1, 3, 6, 8])
+    @pytest.mark.parametrize("size", [(600, 400), (803, 667), (1800, 1280)])
+    def test_a_large_jpeg_decoded_smaller_shows_the_same(self, tmp_path, size, turn):
+        exif = Image.Exif()
+        exif[274] = turn
+        path = self.saved(tmp_path, size, exif=exif)
+        larger = preprocess(crop=(64, 64))
+        fast, whole = (
+            Augmenter(larger, Augmentation(crop=Crop(scale=(0.6, 1.0), fast=fast), flip=0.5))
+            for fast in (True, False)
+        )
+        opened, apart = [], []
+        for seed in range(8):
+            made, expected = fast.read(path, seed), whole.read(path, seed)
+            assert made.shape == expected.shape
+            apart.append((made.int() - expected.int()).abs().float().mean().item())
+            part, _ = read_part(path, lambda high, wide: (0, 0, high, wide), (64, 64))
+            opened.append(part.size)
+        turned = (made.int() - expected.flip(-1).int()).abs().float().mean().item()
+        assert np.mean(apart) < 7  # a pixel of 64 further, at most
+        assert turned > 15
+        upright = size[::-1] if turn in (6, 8) else size
+        times = {600: 4, 803: 8, 1800: 8}[size[0]]
+        assert opened[0] == tuple(-(-side // times) for side in upright)
+
+    def test_without_a_crop_and_with_a_callable_of_somebody(self, tmp_path, photo):
+        path = self.saved(tmp_path)
+        plain = Augmenter(preprocess()).read(path, 0)
+        assert torch.equal(
+            normalise(plain[None], preprocess())[0], preprocess()(open_picture(path))
+        )
+        assert Augmenter(lambda picture: torch.ones(picture.width)).read(path, 0).sum() == 120
+
+    def test_what_is_refused_stays_refused(self, tmp_path, monkeypatch):
+        path = self.saved(tmp_path)
+        data = path.read_bytes()
+        path.write_bytes(data[: len(data) // 2])
+        with pytest.raises(DataError, match=r"a.jpg: the picture cannot be read: .*truncated"):
+            self.way(fast=False).read(path, 0)
+        path.write_bytes(b"nothing of the kind")
+        with pytest.raises(DataError, match=r"a.jpg: not a whole picture"):
+            self.way().read(path, 0)
+        with pytest.raises(DataError, match=r"b.jpg: there is no such picture"):
+            self.way().read(tmp_path / "b.jpg", 0)
+        path.write_bytes(data)
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000)
+        with pytest.raises(
+            DataError, match=r"a.jpg: refused: Image size \(10800 pixels\) exceeds limit"
+        ):
+            self.way().read(path, 0)
 
 
 class TestEach:

@@ -10,6 +10,7 @@ from os import PathLike, fspath
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from zoo.data.held import Held
@@ -62,19 +63,19 @@ def read_part(
     picture: str | PathLike[str] | Held,
     part: Callable[[int, int], Box],
     least: tuple[int, int],
-) -> tuple[Image.Image | bytes, Box]:
+) -> tuple[Image.Image | NDArray[np.uint8], Box]:
     """A picture of which only a part is wanted, decoded no larger than that part needs.
 
     A JPEG is decoded at a half, a quarter or an eighth of its size if the part is then still of at
     least so many pixels, which also averages pixels a little differently from resizing it later.
-    A JPEG that is decoded whole, and needs no other change, comes as its checked bytes.
+    One that is decoded whole is decoded by simplejpeg where it is installed, to the same pixels.
 
     Args:
         part: told the (height, width) of the upright picture, says which part.
         least: (height, width) in pixels that the part shall have.
 
     Returns:
-        An upright RGB picture or the bytes of a JPEG that is one, and the part in its pixels.
+        An upright picture in RGB, by Pillow or as (height, width, 3), and the part in its pixels.
 
     Raises:
         DataError: as `open_picture`.
@@ -87,15 +88,29 @@ def read_part(
             return _upright(image), box
         times = next((n for n in (8, 4, 2) if box[2] >= n * least[0] and box[3] >= n * least[1]), 1)
         if times == 1:
-            return (content(), box) if turn == 1 else (_upright(image), box)
+            whole = _quickly(content()) if turn == 1 else None
+            return (_upright(image) if whole is None else whole), box
         image.draft("RGB", (image.width // times, image.height // times))
         small = _upright(image)
-        return small, _scaled(box, (small.height / high, small.width / wide), small.size)
+        return small, _shrunk(box, times, small.size)
 
 
-def _scaled(box: Box, by: tuple[float, float], size: tuple[int, int]) -> Box:
-    top, left = round(box[0] * by[0]), round(box[1] * by[1])
-    tall, wide = max(round(box[2] * by[0]), 1), max(round(box[3] * by[1]), 1)
+def _quickly(jpeg: bytes) -> NDArray[np.uint8] | None:
+    """The pixels of a JPEG whose header was checked; None if Pillow is to say what is wrong with it."""
+    try:
+        import simplejpeg
+    except ImportError:
+        return None
+    try:
+        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(jpeg)
+    except ValueError:
+        return None
+    return pixels
+
+
+def _shrunk(box: Box, times: int, size: tuple[int, int]) -> Box:
+    """The part in a picture so many times smaller, whose last blocks may reach over its old edge."""
+    top, left, tall, wide = (round(side / times) for side in box)
     return min(top, size[1] - tall), min(left, size[0] - wide), tall, wide
 
 
