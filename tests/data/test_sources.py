@@ -275,3 +275,25 @@ def test_a_registered_name(tmp_path):
 def test_a_pattern(tmp_path):
     samples.as_shards(tmp_path, shards=3)
     assert len(open_dataset(f"{tmp_path}/0000[01].tar").everything()) == 20
+
+
+def test_a_dataset_as_the_hub_lays_it_out(tmp_path, monkeypatch):
+    """`datasets` takes a folder in the hub's layout for the hub's repository of that name."""
+    home = tmp_path / "owner" / "name" / "data"
+    made = samples.as_parquet(home)
+    made.rename(home / "train-00000-of-00001.parquet")
+    samples.as_parquet(tmp_path / "other").rename(home / "test-00000-of-00001.parquet")
+    (home.parent / "README.md").write_text("---\nlicense: cc0-1.0\n---\n")
+    script = home.parent / "name.py"
+    script.write_text("raise SystemExit('code of the dataset ran')")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=r"hub:owner/name: .*scripts are no longer supported"):
+        open_dataset("hub:owner/name")
+    script.unlink()
+    dataset = open_dataset("hub:owner/name")
+    assert dataset.name == "name"
+    assert dataset.homepage == "https://huggingface.co/datasets/owner/name"
+    assert len(dataset.split("test")) == samples.COUNT
+    assert dataset.splits["train"] == []  # all of them are in test too
+    assert "left out of train, whose pictures are in a held-out split too" in dataset.notes[0]
+    assert open_picture(dataset.split("test")[3].picture).size == (50, 40)

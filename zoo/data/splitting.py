@@ -52,20 +52,18 @@ def with_all_splits(given: Mapping[str, Iterable[Pair]]) -> tuple[dict[str, list
     splits = {split_name(name): list(pairs) for name, pairs in given.items()}
     if len(splits) == 1 and not splits.keys() & {"train", "validation", "test"}:
         splits = {"train": next(iter(splits.values()))}
-    missing = [name for name in ("validation", "test") if name not in splits]
     said = "as the source has them"
+    missing = [name for name in ("validation", "test") if name not in splits]
     if missing and "train" in splits:
-        drawn = {
-            name: [p for p in splits["train"] if drawn_split(p.concept) == name] for name in missing
-        }
-        splits |= drawn
+        whole = splits["train"]
+        for name in missing:
+            splits[name] = [pair for pair in whole if drawn_split(pair.concept) == name]
+        splits["train"] = [pair for pair in whole if drawn_split(pair.concept) not in missing]
         said = f"{' and '.join(missing)} drawn from train, a tenth each, by a hash of the picture"
-    order = [name for name in ("test", "validation", "train") if name in splits]
     taken: set[str] = set()
-    for name in order:
+    for name in (each for each in ("test", "validation", "train") if each in splits):
         kept = [pair for pair in splits[name] if pair.concept not in taken]
-        lost = len(splits[name]) - len(kept)
-        if lost and name not in missing and not (name == "train" and missing):
+        if lost := len(splits[name]) - len(kept):
             said += f"; {lost} left out of {name}, whose pictures are in a held-out split too"
         taken.update(pair.concept for pair in kept)
         splits[name] = kept
