@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor, nn
 
+from zoo.data.held import Held
 from zoo.data.pictures import Picture, open_picture
 from zoo.errors import DataError, SpecError, TowerError
 from zoo.modes import apply_mode, keep_frozen, merge_adapters
@@ -189,7 +190,7 @@ class CLIP(nn.Module):
         self, pictures: Sequence[Picture] | Picture, *, batch_size: int = 32
     ) -> Float[Tensor, "count dim"]:
         """Pictures, or their paths, to unit vectors: eval mode, no gradients, `float32` on the CPU."""
-        if isinstance(pictures, (str, PathLike, Image.Image)):
+        if isinstance(pictures, (str, PathLike, Image.Image, Held)):
             pictures = [pictures]
         tower = self._tower("image")
         with evaluating(tower), torch.no_grad():

@@ -5,6 +5,7 @@ import typer
 from zoo.cli.cache import cache
 from zoo.cli.check import check
 from zoo.cli.console import run
+from zoo.cli.data import data
 from zoo.cli.fetch import fetch
 from zoo.cli.list import list_names
 from zoo.cli.new import new
@@ -29,6 +30,7 @@ for verb in (show, check, schema, plugins, fetch, train, search, quickstart):
     app.command()(verb)
 app.add_typer(new, name="new")
 app.add_typer(cache, name="cache")
+app.add_typer(data, name="data")
 
 
 def main() -> None:

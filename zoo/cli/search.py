@@ -58,13 +58,13 @@ def search_and_draw(
 ) -> dict[str, list[Hit]]:
     """The matches of every query, which are also drawn."""
     from zoo.cli.train import progress_bars
-    from zoo.data.pairs import load_dataset
+    from zoo.data.sources import open_dataset
     from zoo.folder import load
     from zoo.search.gallery import Gallery
     from zoo.search.grid import write_grid
 
     model = load(folder)
-    dataset = load_dataset(data)
+    dataset = open_dataset(data)
     pairs = dataset.split(split) if split else dataset.everything()
     with progress_bars() as (_, progress):
         gallery = Gallery(model, pairs, progress)

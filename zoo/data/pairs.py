@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from zoo.data.held import Held
 from zoo.errors import DataError, PluginError, suggestion
 from zoo.registry import catalog
 from zoo.registry.resolve import resolve
@@ -17,7 +18,7 @@ __all__ = ["ImageTextDataset", "Pair", "load_dataset", "one_per_concept"]
 class Pair:
     """A picture, its captions (the first is its name), and the concept that it shows."""
 
-    picture: Path
+    picture: Path | Held
     captions: tuple[str, ...]
     concept: str
 
@@ -30,6 +31,7 @@ class ImageTextDataset:
         splits: usually `train`, `validation` and `test`; no concept is in two of them.
         licence: of the pictures, as an SPDX identifier where there is one.
         attribution: whom the licence asks to be named.
+        notes: what whoever trains on it should know: where its splits are from, what was left out.
     """
 
     name: str
@@ -37,6 +39,7 @@ class ImageTextDataset:
     licence: str
     attribution: str
     homepage: str = field(default="")
+    notes: tuple[str, ...] = ()
 
     def split(self, name: str) -> list[Pair]:
         """The pairs of one split.

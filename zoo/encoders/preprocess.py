@@ -4,7 +4,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor, float32
 from torchvision.transforms import InterpolationMode
@@ -54,11 +54,22 @@ class Preprocess:
 
     def __call__(self, picture: Image.Image) -> Float[Tensor, "3 height width"]:
         """An RGB picture as the encoder's input."""
+        return self.normalise(self.pixels(picture))
+
+    def pixels(self, picture: Image.Image) -> UInt8[Tensor, "3 height width"]:
+        """An RGB picture, resized and cropped."""
         size = [self.resize] if isinstance(self.resize, int) else list(self.resize)
         mode = InterpolationMode(self.interpolation)
         resized = F.resize(picture, size, interpolation=mode, antialias=True)
-        pixels = F.pil_to_tensor(F.center_crop(resized, list(self.crop))).to(float32) / 255
-        tensor: Tensor = F.normalize(pixels, list(self.mean), list(self.std))
+        pixels: Tensor = F.pil_to_tensor(F.center_crop(resized, list(self.crop)))
+        return pixels
+
+    def normalise(
+        self, pixels: UInt8[Tensor, "*batch 3 height width"]
+    ) -> Float[Tensor, "*batch 3 height width"]:
+        """Pixels as the encoder's input, on their device and in their memory format."""
+        scaled = pixels.to(float32).div_(255)
+        tensor: Tensor = F.normalize(scaled, list(self.mean), list(self.std), inplace=True)
         return tensor
 
     def as_json(self) -> dict[str, Any]:

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
-
-from zoo.data.pictures import open_picture
-from zoo.errors import DataError
+from zoo.data.sheet import Tile, write_sheet
 from zoo.search.gallery import Hit
 
 __all__ = ["write_grid"]
-
-_CELL = 132
-_LABEL = 46
-_MARGIN = 12
-_TITLE = 30
-_INK, _GREY = "#1f2328", "#6b7280"
 
 
 def write_grid(
@@ -33,44 +23,10 @@ def write_grid(
     Raises:
         DataError: the path is not of a PNG, or its folder is missing.
     """
-    if path.suffix.lower() != ".png":
-        raise DataError(
-            f"{path}: the picture of the matches is a PNG; give a name that ends in .png"
-        )
-    if not path.parent.is_dir():
-        raise DataError(f"{path}: there is no folder {path.parent}")
-    title_font, label_font = ImageFont.load_default(18), ImageFont.load_default(12)
-    lines = [
-        (query, [hits[start : start + columns] for start in range(0, len(hits), columns)])
-        for query, hits in rows
-    ]
-    width = 2 * _MARGIN + columns * (_CELL + _MARGIN) - _MARGIN
-    height = _MARGIN + sum(_TITLE + len(line) * (_CELL + _LABEL) + _MARGIN for _, line in lines)
-    height += _TITLE if footer else 0
-    sheet = Image.new("RGB", (width, height), "white")
-    draw = ImageDraw.Draw(sheet)
-    top = _MARGIN
-    for query, line in lines:
-        draw.text((_MARGIN, top), query, _INK, title_font)
-        top += _TITLE
-        for hits in line:
-            for column, hit in enumerate(hits):
-                left = _MARGIN + column * (_CELL + _MARGIN)
-                picture = open_picture(hit.pair.picture)
-                picture.thumbnail((_CELL, _CELL))
-                sheet.paste(picture, (left, top))
-                label = textwrap.wrap(hit.pair.captions[0], 21)[:2]
-                draw.text(
-                    (left, top + _CELL), "\n".join([*label, f"{hit.score:.2f}"]), _GREY, label_font
-                )
-            top += _CELL + _LABEL
-        top += _MARGIN
-    if footer:
-        draw.text((_MARGIN, height - _TITLE), footer, _GREY, label_font)
-    draft = path.with_name(f".{path.name}.part")
-    try:
-        sheet.save(draft, "PNG")
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
-    return path
+    tiles = [(query, [_tile(hit) for hit in hits]) for query, hits in rows]
+    return write_sheet(tiles, path, columns=columns, footer=footer)
+
+
+def _tile(hit: Hit) -> Tile:
+    label = textwrap.wrap(hit.pair.captions[0], 21)[:2]
+    return Tile(hit.pair.picture, (*label, f"{hit.score:.2f}"))

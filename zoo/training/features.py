@@ -20,6 +20,7 @@ from torch import Tensor
 
 from zoo.cache import cache_folder
 from zoo.clip import CLIP, evaluating
+from zoo.data.held import Held
 from zoo.data.pictures import open_picture
 from zoo.encoders.preprocess import Preprocess
 from zoo.errors import DataError
@@ -38,7 +39,7 @@ _T = TypeVar("_T")
 
 def image_features(
     model: CLIP,
-    pictures: Sequence[Path],
+    pictures: Sequence[Path | Held],
     progress: Progress | None = None,
     *,
     precision: Precision = "auto",
@@ -57,7 +58,7 @@ def image_features(
     device = next(tower.parameters()).device
     chosen = choose(precision, device)
 
-    def read(path: Path) -> Tensor:
+    def read(path: Path | Held) -> Tensor:
         tensor: Tensor = encoder.preprocess(open_picture(path))
         return tensor
 
@@ -202,8 +203,10 @@ def _batches(items: Sequence[_T], size: int) -> list[Sequence[_T]]:
     return [items[start : start + size] for start in range(0, len(items), size)]
 
 
-def _file_sha256(path: Path) -> str:
+def _file_sha256(path: Path | Held) -> str:
     try:
+        if isinstance(path, Held):
+            return hashlib.sha256(path.read()).hexdigest()
         return sha256_of(path)
     except OSError as error:
         raise DataError(f"{path}: the picture cannot be read: {error.strerror}") from error

@@ -1,0 +1,72 @@
+"""Splits made where a source has none: by the content of the pictures, so that copies stay together."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from zoo.data.columns import split_name
+from zoo.data.held import Held
+from zoo.data.pairs import Pair
+from zoo.errors import DataError
+
+__all__ = ["content_key", "drawn_split", "with_all_splits"]
+
+_HEAD = 16_384
+_TENTHS = {0: "validation", 1: "test"}
+
+
+def content_key(picture: Path | Held) -> str:
+    """A short name of a picture by its content: the same for copies, in any file or folder.
+
+    It reads the beginning only, and the size. What cannot be read is named by its path.
+    """
+    digest = hashlib.blake2b(digest_size=12)
+    try:
+        if isinstance(picture, Held):
+            size, head = picture.size, picture.read(_HEAD)
+        else:
+            with picture.open("rb") as file:
+                size, head = picture.stat().st_size, file.read(_HEAD)
+    except (OSError, DataError):
+        digest.update(str(picture).encode())
+    else:
+        digest.update(b"%d:" % size + head)
+    return digest.hexdigest()
+
+
+def drawn_split(concept: str) -> str:
+    """`train` for eight concepts of ten, `validation` and `test` for one each: decided by its hash."""
+    digest = hashlib.blake2b(concept.encode(), digest_size=8, person=b"zoo split").digest()
+    return _TENTHS.get(int.from_bytes(digest, "big") % 10, "train")
+
+
+def with_all_splits(given: Mapping[str, Iterable[Pair]]) -> tuple[dict[str, list[Pair]], str]:
+    """Train, validation and test, and where they came from in words.
+
+    What the source gave is kept. A `validation` or `test` that it did not give is drawn from its
+    `train`, or from its only split, a tenth of the concepts each, by their hash. No concept stays in
+    two splits: what a later one of train, validation, test has, the earlier ones lose.
+    """
+    splits = {split_name(name): list(pairs) for name, pairs in given.items()}
+    if len(splits) == 1 and not splits.keys() & {"train", "validation", "test"}:
+        splits = {"train": next(iter(splits.values()))}
+    said = "as the source has them"
+    missing = [name for name in ("validation", "test") if name not in splits]
+    if missing and "train" in splits:
+        whole = splits["train"]
+        for name in missing:
+            splits[name] = [pair for pair in whole if drawn_split(pair.concept) == name]
+        splits["train"] = [pair for pair in whole if drawn_split(pair.concept) not in missing]
+        said = f"{' and '.join(missing)} drawn from train, a tenth each, by a hash of the picture"
+    taken: set[str] = set()
+    for name in (each for each in ("test", "validation", "train") if each in splits):
+        kept = [pair for pair in splits[name] if pair.concept not in taken]
+        if lost := len(splits[name]) - len(kept):
+            said += f"; {lost} left out of {name}, whose pictures are in a held-out split too"
+        taken.update(pair.concept for pair in kept)
+        splits[name] = kept
+    usual = [name for name in ("train", "validation", "test") if name in splits]
+    rest = [name for name in splits if name not in usual]
+    return {name: splits[name] for name in (*usual, *rest)}, said
