@@ -310,14 +310,16 @@ def test_a_seed_gives_the_same_intervals_again(monkeypatch):
 def test_memory_does_not_grow_with_the_gallery():
     """200,000 pictures of 512 numbers, 3,000 captions: 2.4 GB of similarities."""
     code = """
-import resource, torch
+import pathlib, torch
 from zoo.evaluation.retrieval import retrieval
+def most():
+    return int(pathlib.Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
 torch.manual_seed(0)
 images = torch.randn(200_000, 512)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = most()
 found = retrieval(images, images[:3000] + torch.randn(3000, 512), torch.arange(3000))
 assert found.text_to_image.recall(1) > 0.99
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+print(most() - before)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert int(done.stdout) < 600_000  # kilobytes
+    assert 100_000 < int(done.stdout) < 600_000  # kilobytes

@@ -5,6 +5,7 @@ import typer
 from zoo.cli.cache import cache
 from zoo.cli.check import check
 from zoo.cli.console import run
+from zoo.cli.eval import evaluate
 from zoo.cli.fetch import fetch
 from zoo.cli.list import list_names
 from zoo.cli.new import new
@@ -27,6 +28,7 @@ app = typer.Typer(
 app.command("list")(list_names)
 for verb in (show, check, schema, plugins, fetch, train, search, quickstart):
     app.command()(verb)
+app.command("eval")(evaluate)
 app.add_typer(new, name="new")
 app.add_typer(cache, name="cache")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from zoo.data.pictures import open_picture
-from zoo.errors import DataError
+from zoo.data.png import check_png, write_png
 from zoo.search.gallery import Hit
 
 __all__ = ["write_grid"]
@@ -33,12 +32,7 @@ def write_grid(
     Raises:
         DataError: the path is not of a PNG, or its folder is missing.
     """
-    if path.suffix.lower() != ".png":
-        raise DataError(
-            f"{path}: the picture of the matches is a PNG; give a name that ends in .png"
-        )
-    if not path.parent.is_dir():
-        raise DataError(f"{path}: there is no folder {path.parent}")
+    check_png(path, "the matches")
     title_font, label_font = ImageFont.load_default(18), ImageFont.load_default(12)
     lines = [
         (query, [hits[start : start + columns] for start in range(0, len(hits), columns)])
@@ -67,10 +61,4 @@ def write_grid(
         top += _MARGIN
     if footer:
         draw.text((_MARGIN, height - _TITLE), footer, _GREY, label_font)
-    draft = path.with_name(f".{path.name}.part")
-    try:
-        sheet.save(draft, "PNG")
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
-    return path
+    return write_png(sheet, path, "the matches")
