@@ -300,7 +300,7 @@ def test_a_seed_gives_the_same_intervals_again(monkeypatch):
     wide = found.estimates(resampling=Resampling(level=0.99))["image_to_text"]["map"]
     narrow = found.estimates(resampling=Resampling(level=0.5))["image_to_text"]["map"]
     assert wide.low < narrow.low < narrow.value < narrow.high < wide.high
-    with pytest.raises(DataError, match="the level of an interval is between 0 and 1, not 1.5"):
+    with pytest.raises(DataError, match=r"the level of an interval is between 0 and 1, not 1\.5"):
         Resampling(level=1.5)
     with pytest.raises(DataError, match="the number of bootstrap draws is 2 or more, not 1"):
         Resampling(draws=1)

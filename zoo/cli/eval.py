@@ -78,7 +78,7 @@ def evaluate(
     if not any(asked.values()):
         asked["zero_shot" if Path(data).is_dir() else "retrieval"] = True
     dataset = _dataset(data)
-    pairs = dataset.split(split)
+    dataset.split(split)  # before any work
 
     from zoo.cli.train import progress_bars
     from zoo.evaluation.models import open_model
@@ -99,7 +99,6 @@ def evaluate(
         "precision": choose(wanted, next(opened.parameters()).device),
         "intervals": {"level": level, "draws": draws, "seed": seed, "unit": "picture"},
     }
-    del pairs
     with progress_bars() as (_, progress):
         suite = Suite(
             opened,
@@ -196,10 +195,13 @@ def _draw(
                 pictures,
                 suite.captions,
                 folder / "retrieval.png",
+                footer=suite.dataset.attribution,
             )
         )
         first = {int(owner): row for row, owner in reversed(list(enumerate(suite.text_image)))}
-        some = [suite.pairs.index(pair) for pair in one_per_concept(suite.pairs)[:_SHOWN_SIMILAR]]
+        concepts = one_per_concept(suite.pairs)
+        evenly = concepts[:: -(-len(concepts) // _SHOWN_SIMILAR)]
+        some = [suite.pairs.index(pair) for pair in evenly]
         rows = [first[index] for index in some]
         written.append(
             draw_similarity(
@@ -208,6 +210,7 @@ def _draw(
                 [pictures[index] for index in some],
                 [suite.captions[row] for row in rows],
                 folder / "similarity.png",
+                footer=suite.dataset.attribution,
             )
         )
     return written

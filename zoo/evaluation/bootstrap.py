@@ -64,8 +64,7 @@ def bootstrap(
     Each draw takes as many units as there are, with replacement.
 
     Args:
-        statistics: from how often each unit is drawn, a row a draw, to a row of values. A value that
-            a draw does not define is NaN, and is left out of the interval.
+        statistics: from how often each unit is drawn, a row a draw, to a row of values.
         units: how many independent units there are: pictures, not captions.
 
     Source: Efron 1979, Bootstrap methods: another look at the jackknife.
@@ -86,5 +85,5 @@ def bootstrap(
         counts = torch.bincount(indices.flatten(), minlength=rows * units)
         drawn.append(statistics(counts.view(rows, units).double()))
     ends = torch.tensor([(1 - how.level) / 2, (1 + how.level) / 2], dtype=torch.float64)
-    low, high = torch.cat(drawn).nanquantile(ends, dim=0).tolist()
+    low, high = torch.cat(drawn).quantile(ends, dim=0).tolist()
     return {name: Estimate(*each) for name, *each in zip(names, values, low, high, strict=True)}

@@ -76,6 +76,7 @@ class Classification:
     ) -> dict[str, Estimate]:
         """Every metric with its interval: `accuracy@k`, `mean_per_class_recall`, `ece`.
 
+        In an interval of the mean over classes, a picture weighs as much as its class has few.
         The expected calibration error is the mean gap between confidence and accuracy over 15 bins
         of equal width (Guo et al. 2017, arXiv 1706.04599, equation 3).
         """
@@ -84,17 +85,14 @@ class Classification:
         pictures, hits = len(self.labels), (self.ranks <= 1).double()
         shares = torch.stack([(self.ranks <= k).double() for k in ks], 1)
         gaps = hits - self.confidences
+        weights = 1 / torch.bincount(self.labels)[self.labels].double()
         bins = (self.confidences * _BINS).ceil().long().clamp(1, _BINS) - 1
 
-        def sums(drawn: Tensor, groups: Tensor, count: int) -> Tensor:
-            return torch.zeros(len(drawn), count, dtype=drawn.dtype).index_add_(1, groups, drawn)
-
         def statistics(drawn: Tensor) -> Tensor:
-            sizes = sums(drawn, self.labels, len(self.classes))
-            recalls = sums(drawn * hits, self.labels, len(self.classes)) / sizes
-            error = sums(drawn * gaps, bins, _BINS).abs().sum(1) / pictures
-            found = [drawn @ shares / pictures, recalls.nanmean(1)[:, None], error[:, None]]
-            return torch.cat(found, 1)
+            balanced = drawn @ (hits * weights) / (drawn @ weights)
+            in_bins = torch.zeros(len(drawn), _BINS, dtype=drawn.dtype)
+            error = in_bins.index_add_(1, bins, drawn * gaps).abs().sum(1) / pictures
+            return torch.cat([drawn @ shares / pictures, balanced[:, None], error[:, None]], 1)
 
         names = [*(f"accuracy@{k}" for k in ks), "mean_per_class_recall", "ece"]
         return bootstrap(statistics, names, pictures, resampling)

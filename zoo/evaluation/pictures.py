@@ -36,11 +36,15 @@ def draw_retrieval(
     *,
     rows: int = 8,
     columns: int = 6,
+    footer: str = "",
 ) -> Path:
     """A caption a row: its own picture, then the nearest ones, green if right and red if not.
 
     Captions that found their picture come first, and are at most half of the rows if others did not;
     both are taken evenly from all.
+
+    Args:
+        footer: a line at the bottom, such as the attribution that a licence asks for.
     """
     check_png(path, "retrieval")
     images, texts = F.normalize(image_embeds, dim=1), F.normalize(text_embeds, dim=1)
@@ -48,7 +52,7 @@ def draw_retrieval(
     columns = min(columns, len(pictures))
     width = max(3 * _LEFT, 2 * _MARGIN + (columns + 1) * (_THUMB + _MARGIN) + _MARGIN)
     line = _THUMB + 2 * _LABEL + _MARGIN
-    sheet = Image.new("RGB", (width, _MARGIN + len(shown) * line), "white")
+    sheet = Image.new("RGB", (width, _MARGIN + len(shown) * line + _LABEL), "white")
     draw, font = ImageDraw.Draw(sheet), _font(14)
     for number, caption in enumerate(shown):
         top = _MARGIN + number * line
@@ -63,6 +67,7 @@ def draw_retrieval(
             draw.text(
                 (left, top + _LABEL + _THUMB), f"{float(cosines[index]):.2f}", _GREY, _font(12)
             )
+    draw.text((_MARGIN, sheet.height - _LABEL), footer, _GREY, _font(11))
     return write_png(sheet, path, "retrieval")
 
 
@@ -72,6 +77,8 @@ def draw_similarity(
     pictures: Sequence[Path],
     captions: Sequence[str],
     path: Path,
+    *,
+    footer: str = "",
 ) -> Path:
     """The cosine of every caption, a row, and every picture, a column; row i belongs to column i."""
     check_png(path, "similarity")
@@ -79,7 +86,7 @@ def draw_similarity(
     low, high = float(cosines.min()), float(cosines.max())
     cell = 64
     side = _LEFT + len(pictures) * cell + _MARGIN
-    sheet = Image.new("RGB", (side, side - _LEFT + cell + 2 * _MARGIN), "white")
+    sheet = Image.new("RGB", (side, side - _LEFT + cell + 2 * _MARGIN + _LABEL), "white")
     draw, font = ImageDraw.Draw(sheet), _font(14)
     for column, picture in enumerate(pictures):
         _thumbnail(sheet, picture, _LEFT + column * cell + 2, _MARGIN, None, cell - 4)
@@ -90,19 +97,18 @@ def draw_similarity(
         for column, value in enumerate(cosines[row].tolist()):
             share = (value - low) / (high - low) if high > low else 0.0
             _cell(draw, _LEFT + column * cell, top, cell, share, f"{value:.2f}", row == column)
+    draw.text((_MARGIN, sheet.height - _LABEL), footer, _GREY, _font(11))
     return write_png(sheet, path, "similarity")
 
 
 def draw_confusion(found: Classification, path: Path, *, most: int = 30) -> Path:
     """Right classes as rows, chosen ones as columns; the share of a row's pictures in each cell.
 
-    Of more than `most` classes, those with the most mistakes from and to them are shown.
+    Of more than `most` classes, those that are taken for one another most often are shown.
     """
     check_png(path, "confusion")
     table = found.confusion()
-    wrong = table.clone().fill_diagonal_(0)
-    worst = (wrong.sum(0) + wrong.sum(1)).sort(descending=True, stable=True).indices[:most]
-    chosen = worst.sort().values.tolist()
+    chosen = _most_confused(table, most)
     cell = 28
     width = _LEFT + len(chosen) * cell + _MARGIN
     sheet = Image.new("RGB", (width, width + 2 * _LABEL), "white")
@@ -121,10 +127,26 @@ def draw_confusion(found: Classification, path: Path, *, most: int = 30) -> Path
             _cell(draw, left, top, cell, share, str(count) if count else "", row == other)
     said = "rows: the right class; columns: the class chosen; numbers: pictures"
     if len(chosen) < len(found.classes):
-        said = f"the {len(chosen)} of {len(found.classes)} classes with most mistakes; " + said
+        said = (
+            f"the {len(chosen)} of {len(found.classes)} classes, those most often taken for one another; "
+            + said
+        )
     foot = "\n".join(textwrap.wrap(said, max(30, (width - 2 * _MARGIN) // 7)))
     draw.text((_MARGIN, width), foot, _GREY, _font(12))
     return write_png(sheet, path, "confusion")
+
+
+def _most_confused(table: Tensor, most: int) -> list[int]:
+    if len(table) <= most:
+        return list(range(len(table)))
+    wrong = table.clone().fill_diagonal_(0).flatten()
+    chosen: set[int] = set()
+    for cell in wrong.sort(descending=True, stable=True).indices.tolist():
+        both = chosen | set(divmod(cell, len(table)))
+        if len(both) > most:
+            break
+        chosen = both
+    return sorted(chosen)
 
 
 def _hits_and_misses(images: Tensor, texts: Tensor, text_image: Tensor, rows: int) -> list[int]:
