@@ -6,6 +6,7 @@ from zoo.cli.cache import cache
 from zoo.cli.check import check
 from zoo.cli.console import run
 from zoo.cli.data import data
+from zoo.cli.eval import evaluate
 from zoo.cli.fetch import fetch
 from zoo.cli.list import list_names
 from zoo.cli.new import new
@@ -28,6 +29,7 @@ app = typer.Typer(
 app.command("list")(list_names)
 for verb in (show, check, schema, plugins, fetch, train, search, quickstart):
     app.command()(verb)
+app.command("eval")(evaluate)
 app.add_typer(new, name="new")
 app.add_typer(cache, name="cache")
 app.add_typer(data, name="data")

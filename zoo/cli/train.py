@@ -37,7 +37,9 @@ _FLAGS = {
 
 def train(
     model: Annotated[str, typer.Argument(help="A named model, or a .toml or .json spec.")],
-    data: Annotated[str, typer.Option(help="A dataset; see: zoo list --kind datasets.")],
+    data: Annotated[
+        str, typer.Option(help="A folder, table, COCO file, shards, hub:owner/name, or a dataset.")
+    ],
     folder: Annotated[
         Path | None, typer.Option("--out", help="Where the model goes; runs/MODEL.")
     ] = None,
@@ -46,6 +48,11 @@ def train(
         typer.Option(help="A .toml or .json file with a table [train], over the model's own."),
     ] = None,
     changes: Overrides = None,
+    image_column: Annotated[str | None, typer.Option(help="Of pictures, in a table.")] = None,
+    caption_column: Annotated[str | None, typer.Option(help="Of captions, in a table.")] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of a table's pictures, if not its own.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data.")] = None,
     steps: Annotated[int | None, typer.Option(help="Steps, in place of epochs.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Pairs a step.")] = None,
@@ -73,6 +80,8 @@ def train(
         overrides={**overrides_from(changes), **flags},
         device=device,
         overwrite=overwrite,
+        columns={"image": image_column, "caption": caption_column},
+        images=images,
     )
     if as_json:
         print_json(result)
@@ -87,6 +96,8 @@ def train_and_save(
     overrides: Mapping[str, Any] | None = None,
     device: str = "cpu",
     overwrite: bool = False,
+    columns: Mapping[str, str | None] | None = None,
+    images: Path | None = None,
 ) -> dict[str, Any]:
     """Everything `zoo train` does."""
     from zoo.assembly import plan
@@ -97,7 +108,8 @@ def train_and_save(
     planned = plan(name, recipe=recipe, overrides=overrides)
     planned.check()
 
-    from zoo.data.pairs import load_dataset
+    from zoo.data.columns import Columns
+    from zoo.data.sources import open_dataset
     from zoo.evaluation.judge import Judge
     from zoo.training.loop import set_seed
     from zoo.training.loop import train as run
@@ -106,10 +118,12 @@ def train_and_save(
 
     asked = planned.spec.train
     with console.status(f"loading the dataset {data}"):
-        dataset = load_dataset(data)
+        dataset = open_dataset(data, Columns(**(columns or {})), images=images)
         splits = ("train", asked.evaluation.split, "test")
         pairs = {split: dataset.split(split) for split in splits}
     console.print(f"data    {dataset.name}: {dataset.attribution}; licence {dataset.licence}")
+    for note in dataset.notes:
+        console.print(f"data    {note}")
     with console.status(f"building {name}"):
         set_seed(asked.seed)  # heads start at random
         model = planned.build(device)

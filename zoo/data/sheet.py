@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from zoo.data.pictures import Picture, open_picture
-from zoo.errors import DataError
+from zoo.data.png import check_png, write_png
 
 __all__ = ["Tile", "write_sheet"]
 
@@ -40,12 +39,7 @@ def write_sheet(
     Raises:
         DataError: the path is not of a PNG, its folder is missing, or a picture cannot be read.
     """
-    if path.suffix.lower() != ".png":
-        raise DataError(
-            f"{path}: the picture of the matches is a PNG; give a name that ends in .png"
-        )
-    if not path.parent.is_dir():
-        raise DataError(f"{path}: there is no folder {path.parent}")
+    check_png(path, "the matches")
     title_font, label_font = ImageFont.load_default(18), ImageFont.load_default(12)
     lines = [
         (title, [tiles[start : start + columns] for start in range(0, len(tiles), columns)])
@@ -71,10 +65,4 @@ def write_sheet(
         top += _MARGIN
     if footer:
         draw.text((_MARGIN, height - _TITLE), footer, _GREY, label_font)
-    draft = path.with_name(f".{path.name}.part")
-    try:
-        sheet.save(draft, "PNG")
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
-    return path
+    return write_png(sheet, path, "the matches")

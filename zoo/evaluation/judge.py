@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from zoo.clip import CLIP, evaluating
+from zoo.clip import CLIP
 from zoo.data.pairs import Pair, one_per_concept
-from zoo.errors import TowerError
-from zoo.evaluation.retrieval import Recall, recall_at
+from zoo.evaluation.embeddings import check_both_towers, project
+from zoo.evaluation.retrieval import Recall, Retrieval, recall_at, retrieval
+from zoo.recipe import Precision
 from zoo.training.features import Progress, image_features, text_features
-from zoo.training.precision import Precision
 
 __all__ = ["Judge"]
 
@@ -33,8 +32,7 @@ class Judge:
         *,
         precision: Precision = "auto",
     ) -> None:
-        if model.image_encoder is None or model.text_encoder is None:
-            raise TowerError("retrieval takes both towers; build the model with both")
+        check_both_towers(model)
         self.image: Any = model.image_encoder
         self.text: Any = model.text_encoder
         self.model = model
@@ -45,10 +43,17 @@ class Judge:
 
     def recall(self) -> Recall:
         """Recall at 1, 5 and 10 in both directions."""
-        with evaluating(self.model), torch.no_grad():
-            image_embeds = self.image.project(self._features("image"))
-            text_embeds = self.text.project(self._features("text"))
-        return recall_at(image_embeds.float().cpu(), text_embeds.float().cpu())
+        return recall_at(*self._embeds())
+
+    def retrieval(self) -> Retrieval:
+        """The ranks behind it, for intervals and other metrics."""
+        return retrieval(*self._embeds())
+
+    def _embeds(self) -> tuple[Tensor, Tensor]:
+        return (
+            project(self.image, self._features("image")),
+            project(self.text, self._features("text")),
+        )
 
     def _features(self, side: str) -> Tensor:
         if side in self._kept:
@@ -59,7 +64,6 @@ class Judge:
         else:
             names = [pair.captions[0] for pair in self.pairs]
             features = text_features(self.model, names, self.progress, precision=self.precision)
-        features = features.to(next(self.model.parameters()).device)
         if "encoder" in getattr(self, side).frozen_parts:
             self._kept[side] = features
         return features

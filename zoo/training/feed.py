@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from zoo.clip import CLIP, evaluating
 from zoo.data.augment import Augmenter
+from zoo.data.held import Held
 from zoo.data.pairs import Pair
 from zoo.errors import DataError, SpecError
 from zoo.recipe import Recipe
@@ -176,7 +178,7 @@ class Feed:
 class _Pictures(Dataset[Any]):
     """Pictures as the encoder sees them, by picture and seed. A fault is returned, to be raised whole."""
 
-    def __init__(self, pictures: Sequence[Picture], augment: Augmenter) -> None:
+    def __init__(self, pictures: Sequence[Path | Held], augment: Augmenter) -> None:
         self.pictures, self.augment = pictures, augment
 
     def __getitem__(self, drawn: tuple[int, int]) -> Tensor | DataError:
