@@ -172,7 +172,12 @@ def _evenly(items: list[int], count: int) -> list[int]:
 
 
 def _thumbnail(
-    sheet: Image.Image, picture: Path, left: int, top: int, colour: str | None, side: int = _THUMB
+    sheet: Image.Image,
+    picture: Picture,
+    left: int,
+    top: int,
+    colour: str | None,
+    side: int = _THUMB,
 ) -> None:
     room = side - 2 * _FRAME if colour else side
     image = open_picture(picture)
