@@ -26,9 +26,7 @@ def both_ways(one_way, images, texts, temperature, together):
     return (one_way(logits, together).mean() + one_way(logits.T, together.T).mean()) / 2
 
 
-def info_nce(
-    images, texts, *, temperature, smoothing=0.0, together=None, only_image_to_text=False
-):
+def info_nce(images, texts, *, temperature, smoothing=0.0, together=None, only_image_to_text=False):
     count = len(images)
     together = positives(count) if together is None else together
 
@@ -75,7 +73,9 @@ def hard_negative(images, texts, *, temperature, beta, tau_plus, together=None):
     return both_ways(one_way, images, texts, temperature, together)
 
 
-def distillation(images, texts, teacher, *, temperature, teacher_temperature, weight, together=None):
+def distillation(
+    images, texts, teacher, *, temperature, teacher_temperature, weight, together=None
+):
     student_logits = images @ texts.T / temperature
     teacher_logits = teacher[0] @ teacher[1].T / teacher_temperature
     divergences = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -11,7 +13,12 @@ from zoo.losses.batch import gather_batch
 from zoo.losses.softmax import directions
 from zoo.losses.temperature import bounded_scale, logit_scale
 
-__all__ = ["InfoNCELoss"]
+__all__ = ["InfoNCELoss", "examples"]
+
+
+def examples() -> list[str | dict[str, Any]]:
+    """What the conformance kit is to make."""
+    return ["info-nce", {"name": "info-nce", "args": {"only_image_to_text": True}}]
 
 
 class InfoNCELoss(nn.Module):
