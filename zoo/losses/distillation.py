@@ -12,7 +12,7 @@ from zoo.losses.batch import Batch, gather_batch
 from zoo.losses.gather import gather_rows
 from zoo.losses.softmax import directions
 from zoo.losses.temperature import bounded_scale, logit_scale
-from zoo.losses.tiles import Tile, reduce_pairs
+from zoo.losses.tiles import Memory, Tile, reduce_pairs
 
 __all__ = ["DistillationLoss"]
 
@@ -121,19 +121,31 @@ class _Teacher:
         self.entropy = images.new_zeros(images.shape[0])
         self.weighted = images.new_zeros(images.shape[0])
 
-    def see(self, logits: Tensor, tile: Tile) -> None:
-        for log_probabilities in self._log_affinities(tile):
-            probabilities = log_probabilities.exp()
-            self.weighted[tile.rows] += (probabilities * logits).sum(1)
-            self.entropy[tile.rows] -= (probabilities.mul_(log_probabilities)).sum(1)
+    def see(self, logits: Tensor, tile: Tile, memory: Memory) -> None:
+        theirs, room = self._logits(tile, memory), memory(2, *logits.shape)
+        log_probabilities = memory(3, *logits.shape)
+        for log_sums in self._log_sums(tile):
+            torch.sub(theirs, log_sums, out=log_probabilities)
+            torch.exp(log_probabilities, out=room).mul_(logits)
+            self.weighted[tile.rows] += room.sum(1)
+            torch.exp(log_probabilities, out=room).mul_(log_probabilities)
+            self.entropy[tile.rows] -= room.sum(1)
 
     def results(self) -> tuple[Tensor, ...]:
         return self.entropy, self.weighted
 
-    def gradient(self, logits: Tensor, tile: Tile, gradients: tuple[Tensor, ...]) -> Tensor:
-        by_row, by_column = self._log_affinities(tile)
-        return by_row.exp_().add_(by_column.exp_()).mul_(gradients[1][tile.rows, None])
+    def gradient(
+        self, logits: Tensor, tile: Tile, gradients: tuple[Tensor, ...], memory: Memory
+    ) -> Tensor:
+        theirs, room = self._logits(tile, memory), memory(2, *logits.shape)
+        by_row, by_column = self._log_sums(tile)
+        torch.sub(theirs, by_row, out=room).exp_()
+        return theirs.sub_(by_column).exp_().add_(room).mul_(gradients[1][tile.rows, None])
 
-    def _log_affinities(self, tile: Tile) -> tuple[Tensor, Tensor]:
-        logits = (self.images[tile.rows] * self.scale) @ self.texts[tile.columns].T
-        return logits - self.of_rows[tile.rows, None], logits - self.of_columns[tile.columns]
+    def _logits(self, tile: Tile, memory: Memory) -> Tensor:
+        rows, columns = self.images[tile.rows], self.texts[tile.columns]
+        room = memory(1, rows.shape[0], columns.shape[0])
+        return torch.mm(rows, columns.T, out=room).mul_(self.scale)
+
+    def _log_sums(self, tile: Tile) -> tuple[Tensor, Tensor]:
+        return self.of_rows[tile.rows, None], self.of_columns[tile.columns]

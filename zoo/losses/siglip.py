@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -11,7 +10,7 @@ from zoo.arguments import FiniteFloat, PositiveFloat
 from zoo.losses.batch import gather_batch
 from zoo.losses.positives import Positives
 from zoo.losses.temperature import logit_scale
-from zoo.losses.tiles import Tile, sum_pairs
+from zoo.losses.tiles import Memory, Tile, sum_pairs
 
 __all__ = ["SigLIPLoss"]
 
@@ -102,10 +101,13 @@ class _LogisticLoss:
         self.positives = positives
 
     def value_and_gradient(
-        self, logits: Tensor, tile: Tile, wanted: bool
+        self, logits: Tensor, tile: Tile, wanted: bool, memory: Memory
     ) -> tuple[Tensor, Tensor | None]:
         self.positives.negate_(logits, tile)  # logits of mistakes now: -label * logit
-        value = F.softplus(logits).sum()
+        room = memory(1, *logits.shape)
+        # log(1 + exp(x)) as max(x, 0) + log(1 + exp(-|x|)), which is exact for large x.
+        value = torch.abs(logits, out=room).neg_().exp_().log1p_().sum()
+        value += torch.clamp(logits, min=0, out=room).sum()
         if not wanted:
             return value, None
         gradient = logits.sigmoid_()

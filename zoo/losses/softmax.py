@@ -10,7 +10,7 @@ from torch import Tensor
 from zoo.losses.batch import Batch
 from zoo.losses.gather import gather_rows
 from zoo.losses.positives import Positives
-from zoo.losses.tiles import Tile, reduce_pairs
+from zoo.losses.tiles import Memory, Tile, reduce_pairs
 
 __all__ = ["Direction", "directions"]
 
@@ -83,6 +83,7 @@ class _RowsAndColumns:
             [{} for _ in lengths] for _ in self.powers
         ]
         self.columns = texts.shape[0]
+        self.lowest = torch.finfo(images.dtype).min
         self.weights: list[Tensor] = []
         counts = self.positives.counts
         if counts is not None:
@@ -90,16 +91,21 @@ class _RowsAndColumns:
             first = self.positives.first
             self.weights = [inverse[first : first + images.shape[0]], inverse][: len(lengths)]
 
-    def see(self, logits: Tensor, tile: Tile) -> None:
+    def see(self, logits: Tensor, tile: Tile, memory: Memory) -> None:
         self.positives.add_sums(logits, tile, *self.positive)
         for axis, total in enumerate(self.sums):
             total[tile[axis]] += logits.sum(1 - axis)
         if self.only_negatives:
             self.positives.fill_(logits, tile, -torch.inf)
+        room = memory(1, *logits.shape)
         for power, parts in zip(self.powers, self.parts, strict=True):
-            powered = logits if power == 1 else logits * power
+            powered = _times(logits, power, memory)
             for axis, part in enumerate(parts):
-                part.setdefault(tile[axis].start, []).append(powered.logsumexp(1 - axis))
+                # The lowest number, not minus infinity, has a difference to minus infinity.
+                highest = powered.amax(1 - axis, keepdim=True).clamp_(min=self.lowest)
+                torch.sub(powered, highest, out=room).exp_()
+                log_sum = room.sum(1 - axis).log_().add_(highest.squeeze(1 - axis))
+                part.setdefault(tile[axis].start, []).append(log_sum)
 
     def results(self) -> tuple[Tensor, ...]:
         self.log_sums = [[_joined(part) for part in parts] for parts in self.parts]
@@ -113,22 +119,24 @@ class _RowsAndColumns:
             found += [target, *(log_sums[axis] for log_sums in self.log_sums)]
         return tuple(found)
 
-    def gradient(self, logits: Tensor, tile: Tile, gradients: tuple[Tensor, ...]) -> Tensor:
+    def gradient(
+        self, logits: Tensor, tile: Tile, gradients: tuple[Tensor, ...], memory: Memory
+    ) -> Tensor:
         if self.only_negatives:
             self.positives.fill_(logits, tile, -torch.inf)
         group = 1 + len(self.powers)
-        gradient, memory = torch.empty_like(logits), torch.empty_like(logits)
+        room, gradient = memory(1, *logits.shape), memory(2, *logits.shape)
         for number, (power, log_sums) in enumerate(zip(self.powers, self.log_sums, strict=True)):
-            powered = logits if power == 1 else logits * power
+            powered = _times(logits, power, memory)
             for axis, log_sum in enumerate(log_sums):
                 share = gradients[axis * group + 1 + number][tile[axis]].unsqueeze(1 - axis)
                 share = share if power == 1 else share * power
                 first = number == axis == 0
-                torch.sub(powered, log_sum[tile[axis]].unsqueeze(1 - axis), out=memory).exp_()
+                torch.sub(powered, log_sum[tile[axis]].unsqueeze(1 - axis), out=room).exp_()
                 if first:
-                    torch.mul(memory, share, out=gradient)
+                    torch.mul(room, share, out=gradient)
                 else:
-                    gradient.addcmul_(memory, share)
+                    gradient.addcmul_(room, share)
         shares = list(gradients[::group])
         if self.smoothing:
             for axis, share in enumerate(shares):
@@ -140,6 +148,10 @@ class _RowsAndColumns:
             shares = [share * each for share, each in zip(shares, self.weights, strict=True)]
         self.positives.spread_(gradient, tile, *shares)
         return gradient
+
+
+def _times(logits: Tensor, power: float, memory: Memory) -> Tensor:
+    return logits if power == 1 else torch.mul(logits, power, out=memory(3, *logits.shape))
 
 
 def _joined(part: dict[int, list[Tensor]]) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from zoo.errors import LossError
 
-__all__ = ["Reduction", "Summand", "Tile", "reduce_pairs", "sum_pairs"]
+__all__ = ["Memory", "Reduction", "Summand", "Tile", "reduce_pairs", "sum_pairs"]
 
 TILE = (1024, 2048)
 """Most rows and columns of a tile: large enough for fast products, small enough for a cache."""
@@ -23,6 +23,21 @@ class Tile(NamedTuple):
     columns: slice
 
 
+class Memory:
+    """Room for a few matrices as large as a tile, taken once: to allocate for each tile leaves holes."""
+
+    def __init__(self, images: Tensor, texts: Tensor) -> None:
+        self.like = images
+        self.size = min(images.shape[0], TILE[0]) * min(texts.shape[0], TILE[1])
+        self.taken: dict[int, Tensor] = {}
+
+    def __call__(self, number: int, height: int, width: int) -> Tensor:
+        """Room `number`, with whatever is in it; 0 is that of the logits."""
+        if number not in self.taken:
+            self.taken[number] = self.like.new_empty(self.size)
+        return self.taken[number][: height * width].view(height, width)
+
+
 @runtime_checkable
 class Reduction(Protocol):
     """What becomes of the logits of all pairs: some tensors, and their gradients back to the logits."""
@@ -30,13 +45,15 @@ class Reduction(Protocol):
     def start(self, images: Tensor, texts: Tensor) -> None:
         """Before the first tile of the forward pass."""
 
-    def see(self, logits: Tensor, tile: Tile) -> None:
+    def see(self, logits: Tensor, tile: Tile, memory: Memory) -> None:
         """The next tile of the forward pass. The logits of negatives are left as they were."""
 
     def results(self) -> tuple[Tensor, ...]:
         """After the last tile."""
 
-    def gradient(self, logits: Tensor, tile: Tile, gradients: tuple[Tensor, ...]) -> Tensor:
+    def gradient(
+        self, logits: Tensor, tile: Tile, gradients: tuple[Tensor, ...], memory: Memory
+    ) -> Tensor:
         """With respect to the logits of a tile. Those of negatives are left as they were."""
 
 
@@ -45,7 +62,7 @@ class Summand(Protocol):
     """What a tile adds to a sum over all pairs, and the derivative of that."""
 
     def value_and_gradient(
-        self, logits: Tensor, tile: Tile, wanted: bool
+        self, logits: Tensor, tile: Tile, wanted: bool, memory: Memory
     ) -> tuple[Tensor, Tensor | None]:
         """A scalar, and the gradient where it is wanted; the logits may be overwritten."""
 
@@ -84,13 +101,11 @@ class _Logits:
 
     def __init__(self, images: Tensor, texts: Tensor, scale: Tensor, bias: Tensor | None) -> None:
         self.images, self.texts, self.scale, self.bias = images, texts, scale, bias
-        self.memory = images.new_empty(min(images.shape[0], TILE[0]) * min(texts.shape[0], TILE[1]))
+        self.memory = Memory(images, texts)
 
     def __call__(self, tile: Tile) -> Tensor:
         rows, columns = self.images[tile.rows], self.texts[tile.columns]
-        logits = self.memory[: rows.shape[0] * columns.shape[0]].view(
-            rows.shape[0], columns.shape[0]
-        )
+        logits = self.memory(0, rows.shape[0], columns.shape[0])
         torch.mm(rows, columns.T, out=logits)
         logits.mul_(self.scale)
         return logits if self.bias is None else logits.add_(self.bias)
@@ -153,7 +168,7 @@ class _Reduce(torch.autograd.Function):
             reduction.start(images, texts)
             for tile in _tiles(images.shape[0], texts.shape[0]):
                 logits = logits_of(tile)
-                reduction.see(logits, tile)
+                reduction.see(logits, tile, logits_of.memory)
         ctx.kept = logits if one_tile and any(ctx.needs_input_grad) else None
         # Detached, since the reduction, which this graph holds, keeps its own for the backward pass.
         return tuple(each.detach() for each in reduction.results())
@@ -164,11 +179,11 @@ class _Reduce(torch.autograd.Function):
         images, texts, scale, bias = ctx.saved_tensors
         with torch.autocast(images.device.type, enabled=False):
             sums = _Gradients(images, texts, scale, ctx.needs_input_grad)
-            if ctx.kept is None:
-                logits_of = _Logits(images, texts, scale, bias)
+            logits_of = _Logits(images, texts, scale, bias)
             for tile in _tiles(images.shape[0], texts.shape[0]):
                 logits = logits_of(tile) if ctx.kept is None else ctx.kept
-                sums.add(ctx.reduction.gradient(logits, tile, gradients), tile)
+                gradient = ctx.reduction.gradient(logits, tile, gradients, logits_of.memory)
+                sums.add(gradient, tile)
             return (None, *sums.finished())
 
 
@@ -189,7 +204,9 @@ class _Sum(torch.autograd.Function):
             logits_of = _Logits(images, texts, scale, bias)
             sums = _Gradients(images, texts, scale, ctx.needs_input_grad if wanted else [False] * 5)
             for tile in _tiles(images.shape[0], texts.shape[0]):
-                value, gradient = summand.value_and_gradient(logits_of(tile), tile, wanted)
+                value, gradient = summand.value_and_gradient(
+                    logits_of(tile), tile, wanted, logits_of.memory
+                )
                 total += value
                 if gradient is not None:
                     sums.add(gradient, tile)
