@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -34,7 +33,7 @@ def main() -> None:
     if options.measure:
         measure(options.measure, options.pairs, options.out)
         return
-    if not Path("/proc/self/statm").exists():
+    if not Path("/proc/self/status").exists():
         parser.error("memory is read from /proc, which this system does not have")
     if importlib.util.find_spec("open_clip") is None:
         parser.error("the peer is not installed: pip install open_clip_torch")
@@ -95,12 +94,12 @@ def measure(name: str, pairs: int, out: Path | None) -> None:
     # What a first call loads and allocates once is none of the loss's memory.
     gradients(loss, batch(64))
     inputs = batch(pairs)
-    before = resident_memory()
+    before = resident_memory("VmRSS")
     start = time.perf_counter()
     found = gradients(loss, inputs)
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"seconds": seconds, "gb": (peak - before) / GIGABYTE}))
+    above = resident_memory("VmHWM") - before
+    print(json.dumps({"seconds": seconds, "gb": above / GIGABYTE}))
     if out:
         torch.save(found, out)
 
@@ -130,10 +129,14 @@ def open_clip_loss():
     return lambda images, texts: (loss(images, texts, scale.exp()), scale)
 
 
-def resident_memory() -> int:
-    """The bytes that this process has in memory now."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize()
+def resident_memory(name: str) -> int:
+    """The bytes that this process has in memory now (`VmRSS`), or had at most (`VmHWM`).
+
+    Not from getrusage, whose peak is the parent's too.
+    """
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (line,) = [each for each in lines if each.startswith(name)]
+    return int(line.split()[1]) * 1024
 
 
 def difference(one: Path, other: Path) -> tuple[float, float]:

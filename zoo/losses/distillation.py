@@ -122,8 +122,8 @@ class _Teacher:
         self.weighted = images.new_zeros(images.shape[0])
 
     def see(self, logits: Tensor, tile: Tile, memory: Memory) -> None:
-        theirs, room = self._logits(tile, memory), memory(2, *logits.shape)
-        log_probabilities = memory(3, *logits.shape)
+        theirs, room = self._logits(tile, memory), memory(2, logits.shape)
+        log_probabilities = memory(3, logits.shape)
         for log_sums in self._log_sums(tile):
             torch.sub(theirs, log_sums, out=log_probabilities)
             torch.exp(log_probabilities, out=room).mul_(logits)
@@ -137,14 +137,14 @@ class _Teacher:
     def gradient(
         self, logits: Tensor, tile: Tile, gradients: tuple[Tensor, ...], memory: Memory
     ) -> Tensor:
-        theirs, room = self._logits(tile, memory), memory(2, *logits.shape)
+        theirs, room = self._logits(tile, memory), memory(2, logits.shape)
         by_row, by_column = self._log_sums(tile)
         torch.sub(theirs, by_row, out=room).exp_()
         return theirs.sub_(by_column).exp_().add_(room).mul_(gradients[1][tile.rows, None])
 
     def _logits(self, tile: Tile, memory: Memory) -> Tensor:
         rows, columns = self.images[tile.rows], self.texts[tile.columns]
-        room = memory(1, rows.shape[0], columns.shape[0])
+        room = memory(1, (rows.shape[0], columns.shape[0]))
         return torch.mm(rows, columns.T, out=room).mul_(self.scale)
 
     def _log_sums(self, tile: Tile) -> tuple[Tensor, Tensor]:

@@ -6,9 +6,12 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from zoo.losses.tiles import Tile
+from zoo.losses.tiles import Memory, Tile
 
 __all__ = ["Positives"]
+
+_ROOM = 4
+"""Of the memory for tiles, one that reductions leave alone."""
 
 
 class Positives:
@@ -33,25 +36,30 @@ class Positives:
         self.counts = self._counts()
         """Of each pair: with how many it belongs together, itself included; None if all are alone."""
 
-    def fill_(self, logits: Tensor, tile: Tile, value: float) -> None:
+    def fill_(self, logits: Tensor, tile: Tile, memory: Memory, value: float) -> None:
         if self.ids:
-            logits.masked_fill_(self._mask(tile), value)
+            logits.masked_fill_(self._mask(tile, memory), value)
         else:
             self._diagonal(logits, tile).fill_(value)
 
-    def negate_(self, logits: Tensor, tile: Tile) -> None:
-        if self.ids:
-            # From False and True to a factor of 1 and of -1.
-            logits.mul_(1 - 2 * self._mask(tile).to(logits.dtype))
-        else:
+    def negate_(self, logits: Tensor, tile: Tile, memory: Memory) -> None:
+        if not self.ids:
             self._diagonal(logits, tile).neg_()
+            return
+        # From 0 and 1 to a factor of 1 and of -1.
+        logits.mul_(self._mask_as_numbers(tile, memory).mul_(-2).add_(1))
 
     def add_sums(
-        self, logits: Tensor, tile: Tile, rows: Tensor, columns: Tensor | None = None
+        self,
+        logits: Tensor,
+        tile: Tile,
+        memory: Memory,
+        rows: Tensor,
+        columns: Tensor | None = None,
     ) -> None:
         """Add the sums over positives to those of rows and columns."""
         if self.ids:
-            chosen = logits * self._mask(tile)
+            chosen = self._mask_as_numbers(tile, memory).mul_(logits)
             rows[tile.rows] += chosen.sum(1)
             if columns is not None:
                 columns[tile.columns] += chosen.sum(0)
@@ -63,14 +71,19 @@ class Positives:
             columns[begin_column : begin_column + diagonal.shape[0]] += diagonal
 
     def spread_(
-        self, gradient: Tensor, tile: Tile, rows: Tensor, columns: Tensor | None = None
+        self,
+        gradient: Tensor,
+        tile: Tile,
+        memory: Memory,
+        rows: Tensor,
+        columns: Tensor | None = None,
     ) -> None:
         """Add to each positive what its row and its column have: the way back of `add_sums`."""
         if self.ids:
-            share = rows[tile.rows, None]
+            mask = self._mask_as_numbers(tile, memory)
+            gradient.addcmul_(mask, rows[tile.rows, None])
             if columns is not None:
-                share = share + columns[tile.columns]
-            gradient.addcmul_(share, self._mask(tile).to(gradient.dtype))
+                gradient.addcmul_(mask, columns[tile.columns])
             return
         diagonal = self._diagonal(gradient, tile)
         begin_row, begin_column = self._corner(tile)
@@ -86,11 +99,20 @@ class Positives:
             return groups[0]
         return groups[0] + groups[1] - _group_sizes(torch.stack(self.ids, 1))
 
-    def _mask(self, tile: Tile) -> Tensor:
+    def _mask(self, tile: Tile, memory: Memory) -> Tensor:
         """By row and column, whether the pair is a positive."""
         rows = slice(tile.rows.start + self.first, tile.rows.stop + self.first)
-        found = [ids[rows, None] == ids[tile.columns] for ids in self.ids]
+        shape = rows.stop - rows.start, tile.columns.stop - tile.columns.start
+        found = [
+            torch.eq(ids[rows, None], ids[tile.columns], out=memory(number, shape, torch.bool))
+            for number, ids in enumerate(self.ids)
+        ]
         return found[0] if len(found) == 1 else found[0].logical_or_(found[1])
+
+    def _mask_as_numbers(self, tile: Tile, memory: Memory) -> Tensor:
+        """In the precision of the logits: torch's products with a mask make such a copy each time."""
+        mask = self._mask(tile, memory)
+        return memory(_ROOM, mask.shape).copy_(mask)
 
     def _diagonal(self, logits: Tensor, tile: Tile) -> Tensor:
         offset = tile.rows.start + self.first - tile.columns.start

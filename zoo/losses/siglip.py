@@ -103,13 +103,13 @@ class _LogisticLoss:
     def value_and_gradient(
         self, logits: Tensor, tile: Tile, wanted: bool, memory: Memory
     ) -> tuple[Tensor, Tensor | None]:
-        self.positives.negate_(logits, tile)  # logits of mistakes now: -label * logit
-        room = memory(1, *logits.shape)
+        self.positives.negate_(logits, tile, memory)  # logits of mistakes now: -label * logit
+        room = memory(1, logits.shape)
         # log(1 + exp(x)) as max(x, 0) + log(1 + exp(-|x|)), which is exact for large x.
         value = torch.abs(logits, out=room).neg_().exp_().log1p_().sum()
         value += torch.clamp(logits, min=0, out=room).sum()
         if not wanted:
             return value, None
         gradient = logits.sigmoid_()
-        self.positives.negate_(gradient, tile)
+        self.positives.negate_(gradient, tile, memory)
         return value, gradient

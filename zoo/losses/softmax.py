@@ -92,12 +92,12 @@ class _RowsAndColumns:
             self.weights = [inverse[first : first + images.shape[0]], inverse][: len(lengths)]
 
     def see(self, logits: Tensor, tile: Tile, memory: Memory) -> None:
-        self.positives.add_sums(logits, tile, *self.positive)
+        self.positives.add_sums(logits, tile, memory, *self.positive)
         for axis, total in enumerate(self.sums):
             total[tile[axis]] += logits.sum(1 - axis)
         if self.only_negatives:
-            self.positives.fill_(logits, tile, -torch.inf)
-        room = memory(1, *logits.shape)
+            self.positives.fill_(logits, tile, memory, -torch.inf)
+        room = memory(1, logits.shape)
         for power, parts in zip(self.powers, self.parts, strict=True):
             powered = _times(logits, power, memory)
             for axis, part in enumerate(parts):
@@ -123,9 +123,9 @@ class _RowsAndColumns:
         self, logits: Tensor, tile: Tile, gradients: tuple[Tensor, ...], memory: Memory
     ) -> Tensor:
         if self.only_negatives:
-            self.positives.fill_(logits, tile, -torch.inf)
+            self.positives.fill_(logits, tile, memory, -torch.inf)
         group = 1 + len(self.powers)
-        room, gradient = memory(1, *logits.shape), memory(2, *logits.shape)
+        room, gradient = memory(1, logits.shape), memory(2, logits.shape)
         for number, (power, log_sums) in enumerate(zip(self.powers, self.log_sums, strict=True)):
             powered = _times(logits, power, memory)
             for axis, log_sum in enumerate(log_sums):
@@ -146,12 +146,12 @@ class _RowsAndColumns:
             shares = [share * (1 - self.smoothing) for share in shares]
         if self.weights:
             shares = [share * each for share, each in zip(shares, self.weights, strict=True)]
-        self.positives.spread_(gradient, tile, *shares)
+        self.positives.spread_(gradient, tile, memory, *shares)
         return gradient
 
 
 def _times(logits: Tensor, power: float, memory: Memory) -> Tensor:
-    return logits if power == 1 else torch.mul(logits, power, out=memory(3, *logits.shape))
+    return logits if power == 1 else torch.mul(logits, power, out=memory(3, logits.shape))
 
 
 def _joined(part: dict[int, list[Tensor]]) -> Tensor:

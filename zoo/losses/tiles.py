@@ -29,13 +29,17 @@ class Memory:
     def __init__(self, images: Tensor, texts: Tensor) -> None:
         self.like = images
         self.size = min(images.shape[0], TILE[0]) * min(texts.shape[0], TILE[1])
-        self.taken: dict[int, Tensor] = {}
+        self.taken: dict[tuple[int, torch.dtype], Tensor] = {}
 
-    def __call__(self, number: int, height: int, width: int) -> Tensor:
-        """Room `number`, with whatever is in it; 0 is that of the logits."""
-        if number not in self.taken:
-            self.taken[number] = self.like.new_empty(self.size)
-        return self.taken[number][: height * width].view(height, width)
+    def __call__(
+        self, number: int, shape: torch.Size | tuple[int, int], dtype: torch.dtype | None = None
+    ) -> Tensor:
+        """Room `number`, with whatever is in it, in the precision of the logits, whose room is 0."""
+        key = number, dtype or self.like.dtype
+        if key not in self.taken:
+            self.taken[key] = self.like.new_empty(self.size, dtype=key[1])
+        height, width = shape
+        return self.taken[key][: height * width].view(height, width)
 
 
 @runtime_checkable
@@ -105,7 +109,7 @@ class _Logits:
 
     def __call__(self, tile: Tile) -> Tensor:
         rows, columns = self.images[tile.rows], self.texts[tile.columns]
-        logits = self.memory(0, rows.shape[0], columns.shape[0])
+        logits = self.memory(0, (rows.shape[0], columns.shape[0]))
         torch.mm(rows, columns.T, out=logits)
         logits.mul_(self.scale)
         return logits if self.bias is None else logits.add_(self.bias)
