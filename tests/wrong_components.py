@@ -569,6 +569,72 @@ class AloneInEachProcess(Loss):
     claims = ("splits-over-processes",)
 
 
+class OfImages(Loss):
+    """Sound: image to text alone, with ids, as a sum over images."""
+
+    sums_over_images = True
+
+    def forward(self, image_embeds, text_embeds, image_ids=None):
+        return self.over_images(image_embeds, text_embeds, 0, image_ids)
+
+    def over_images(self, image_embeds, text_embeds, first, image_ids=None):
+        logits = self.log_scale.clamp(max=4.6).exp() * image_embeds @ text_embeds.T
+        numbers = torch.arange(len(text_embeds), device=logits.device)
+        ids = numbers if image_ids is None else image_ids
+        targets = self.targets(ids[first : first + len(logits)], ids).to(logits.dtype)
+        targets = targets / targets.sum(1, keepdim=True)
+        return -(targets * logits.log_softmax(1)).sum() / self.count(logits)
+
+    def targets(self, rows, columns):
+        return rows[:, None] == columns
+
+    def count(self, logits):
+        return logits.shape[1]
+
+
+class IgnoresIds(OfImages):
+    def targets(self, rows, columns):
+        return torch.eye(len(rows), len(columns), device=rows.device)
+
+
+class ReadsIdsAsNumbers(OfImages):
+    def targets(self, rows, columns):
+        return (rows[:, None] - columns).abs() < 2
+
+
+class AveragesOverParts(OfImages):
+    def count(self, logits):
+        return logits.shape[0]
+
+
+class Pupil(Loss):
+    """Sound: pairs that its teacher holds for pairs count for more."""
+
+    def forward(
+        self, image_embeds, text_embeds, teacher_image_embeds=None, teacher_text_embeds=None
+    ):
+        if teacher_image_embeds is None or teacher_text_embeds is None:
+            return self.alone(image_embeds, text_embeds)
+        agreement = (teacher_image_embeds * teacher_text_embeds).sum(-1).mean()
+        return super().forward(image_embeds, text_embeds) - self.weight(agreement)
+
+    def alone(self, image_embeds, text_embeds):
+        raise ArgumentError("it takes teacher_image_embeds and teacher_text_embeds")
+
+    def weight(self, agreement):
+        return 0.1 * agreement.detach()
+
+
+class NeedsNoTeacher(Pupil):
+    def alone(self, image_embeds, text_embeds):
+        return Loss.forward(self, image_embeds, text_embeds)
+
+
+class TrainsItsTeacher(Pupil):
+    def weight(self, agreement):
+        return 0.1 * agreement
+
+
 FOLDER = Path(tempfile.gettempdir(), "zoo-wrong-datasets")
 SPLITS = {"train": ("red", "green"), "validation": ("blue",), "test": ("teal",)}
 

@@ -10,6 +10,7 @@ __all__ = [
     "DataError",
     "DeprecatedNameWarning",
     "FolderError",
+    "LossError",
     "MissingExtraError",
     "PluginError",
     "RegistryError",
@@ -61,6 +62,10 @@ class FolderError(ZooError):
 
 class DataError(ZooError):
     """A dataset or a picture cannot be used."""
+
+
+class LossError(ZooError, ValueError):
+    """A loss cannot be computed from this batch, or not be differentiated in this way."""
 
 
 class TowerError(ZooError):

@@ -126,6 +126,39 @@ class OptionalLoss(OptionalModule, Protocol):
     """Properties that not every loss has; each is checked where it is claimed."""
     embedding_dim: int
     """The one dimension of embeddings that it takes, where it does not take any."""
+    sums_over_images: bool
+    """Whether it is a sum over images, so that `over_images` can be used."""
+
+    def forward(
+        self,
+        image_embeds: Float[Tensor, "batch dim"],
+        text_embeds: Float[Tensor, "batch dim"],
+        image_ids: Int[Tensor, " batch"] | None = None,
+        text_ids: Int[Tensor, " batch"] | None = None,
+        teacher_image_embeds: Float[Tensor, "batch teacher_dim"] | None = None,
+        teacher_text_embeds: Float[Tensor, "batch teacher_dim"] | None = None,
+    ) -> Float[Tensor, ""]:
+        """Any of these arguments, by these names; what `forward` does not have is not passed.
+
+        Pair (i, j) is a positive if both have the same image id or the same text id. A teacher's
+        embeddings are stored ones, L2-normalised, and constant.
+        """
+        ...
+
+    def over_images(
+        self,
+        image_embeds: Float[Tensor, "rows dim"],
+        text_embeds: Float[Tensor, "batch dim"],
+        first: int,
+        image_ids: Int[Tensor, " batch"] | None = None,
+        text_ids: Int[Tensor, " batch"] | None = None,
+    ) -> Float[Tensor, ""]:
+        """What the images of a micro-batch add to the loss of the whole batch.
+
+        `first` is the pair that they begin with. The values and gradients of all micro-batches add
+        up to those of the batch, so that each may be computed, and its graph let go, on its own.
+        """
+        ...
 
 
 class EncoderFactory(Protocol):

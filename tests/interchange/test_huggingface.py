@@ -47,6 +47,10 @@ def test_in_and_out_and_saved(folder, picture, tmp_path):
         close(model.encode_image(pixels), torch.nn.functional.normalize(raw, dim=-1))
     assert model.loss.logit_scale.item() == whole.logit_scale.item()
     assert model.loss.temperature == pytest.approx(1 / whole.logit_scale.exp().item())
+    sigmoid = isinstance(whole, hf.SiglipModel)
+    assert model.spec.loss.name == ("siglip" if sigmoid else "info-nce")
+    if sigmoid:
+        assert model.loss.logit_bias.item() == whole.logit_bias.item()
 
     out = zoo.to_huggingface(model, tmp_path / "out")
     again = hf.AutoModel.from_pretrained(out).eval()
@@ -66,6 +70,26 @@ def test_in_and_out_and_saved(folder, picture, tmp_path):
     assert torch.equal(again.embed_texts(TEXTS), model.embed_texts(TEXTS))
     close(again.embed_images(picture), model.embed_images(picture), atol=1e-6)
     assert again.provenance["loss"] == model.provenance["loss"]
+
+
+def test_the_loss_of_siglip_is_theirs(tmp_path, picture):
+    """The same value from the same checkpoint, and what training changes goes back out."""
+    folder = siglip(tmp_path / "theirs")
+    model = zoo.from_huggingface(folder).eval()
+    whole = hf.AutoModel.from_pretrained(folder).eval()
+    pixels, tokens = torch.randn(3, 3, 32, 32), model.tokenize(TEXTS)
+    with torch.no_grad():
+        expected = whole(pixel_values=pixels, **tokens, return_loss=True).loss
+        ours = model.loss(model.encode_image(pixels), model.encode_text(**tokens))
+    torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
+    model.loss.logit_bias.data.fill_(-11.25)
+    again = hf.AutoModel.from_pretrained(zoo.to_huggingface(model, tmp_path / "out"))
+    assert again.logit_bias.item() == -11.25
+    spec = json.loads(model.spec.model_dump_json())
+    spec["loss"] = {"name": "info-nce", "args": {}}
+    other = zoo.build(spec)
+    out = hf.AutoModel.from_pretrained(zoo.to_huggingface(other, tmp_path / "other"))
+    assert out.logit_scale.item() == other.loss.logit_scale.item()
 
 
 @pytest.mark.parametrize("kind", ["CLIPModel", "VisionTextDualEncoderModel"])

@@ -182,6 +182,25 @@ def test_tensors_of_another_shape(name, tensor, said, tmp_path):
         zoo.from_huggingface(folder)
 
 
+@pytest.mark.parametrize(
+    ("tensor", "said"),
+    [
+        (None, "its weights have no logit_bias"),
+        (torch.ones(2), r"logit_bias has shape \(2,\), and is one number"),
+        (torch.tensor(torch.nan), "logit_bias is nan, which is no bias"),
+    ],
+)
+def test_a_siglip_without_a_bias(tensor, said, tmp_path):
+    folder = siglip(tmp_path / "it")
+    new = {} if tensor is None else {"logit_bias": tensor}
+    rewrite(
+        folder / "model.safetensors",
+        lambda state: {name: each for name, each in state.items() if name != "logit_bias"} | new,
+    )
+    with pytest.raises(WeightsError, match=said):
+        zoo.from_huggingface(folder)
+
+
 @pytest.mark.parametrize("width", ["x", None, [1], -3])
 def test_a_width_that_is_none(width, tmp_path):
     folder = clip(tmp_path / "it")

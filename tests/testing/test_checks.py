@@ -17,6 +17,8 @@ SOUND = [
     ("head", wrong.TokenHead),
     ("loss", wrong.Loss),
     ("loss", wrong.InFloat),
+    ("loss", wrong.OfImages),
+    ("loss", wrong.Pupil),
     ("dataset", wrong.dataset),
 ]
 
@@ -87,6 +89,11 @@ CAUGHT = [
     ("loss", "claims", wrong.ClaimsTheMoon, "it claims ['minimum-on-the-moon']"),
     ("loss", "minimum-at-simplex", wrong.NoMinimumThere, "the loss is lower by"),
     ("loss", "splits-over-processes", wrong.AloneInEachProcess, "differs by"),
+    ("loss", "several-positives", wrong.IgnoresIds, "draws text 1 no nearer than without"),
+    ("loss", "several-positives", wrong.ReadsIdsAsNumbers, "with other numbers in image_ids"),
+    ("loss", "sums-over-images", wrong.AveragesOverParts, "the values add up to another by"),
+    ("loss", "teacher", wrong.NeedsNoTeacher, "it gives a value all the same"),
+    ("loss", "teacher", wrong.TrainsItsTeacher, "a gradient reaches teacher_image_embeds"),
     ("dataset", "made", wrong.not_a_dataset, "not a zoo.data.pairs.ImageTextDataset"),
     ("dataset", "splits", wrong.untrainable, "it has no split 'train'; it has test"),
     ("dataset", "pictures", wrong.missing_picture, "gone.png: there is no such picture"),

@@ -42,8 +42,8 @@ def from_huggingface(
     """A `CLIPModel`, `SiglipModel` or `VisionTextDualEncoderModel` as a model of zoo's.
 
     The towers give the same embeddings, the tokenizer and the preprocessing come along, and the loss
-    starts at the checkpoint's temperature. SigLIP's bias is kept in `model.provenance["loss"]`:
-    embeddings and their order do not depend on it.
+    starts at the checkpoint's temperature: `siglip`, with the checkpoint's bias, for a SigLIP model,
+    and `info-nce` for others.
 
     Args:
         source: a folder, or a repository `owner/name`.
@@ -67,7 +67,12 @@ def from_huggingface(
         )
     dual = kind == "vision-text-dual-encoder"
     extra = _tensors(files, ["logit_scale", "logit_bias", *(_HEADS.values() if dual else ())])
-    missing = {"logit_scale", *(_HEADS.values() if dual else ())} - extra.keys()
+    sigmoid = kind == "siglip"
+    missing = {
+        "logit_scale",
+        *(["logit_bias"] if sigmoid else ()),
+        *(_HEADS.values() if dual else ()),
+    } - extra.keys()
     if missing:
         raise WeightsError(f"{source!r}: its weights have no {min(missing)}")
     for name in set(_HEADS.values()) & extra.keys():
@@ -88,7 +93,7 @@ def from_huggingface(
             else _width(read_config(files), files.file("config.json")),
             "image": tower,
             "text": tower,
-            "loss": loss_for(extra["logit_scale"]),
+            "loss": loss_for(extra, sigmoid=sigmoid),
         },
         device=device,
     )

@@ -1,4 +1,4 @@
-"""A checkpoint's temperature in a loss of zoo's."""
+"""A checkpoint's temperature, and SigLIP's bias, in a loss of zoo's."""
 
 from __future__ import annotations
 
@@ -15,27 +15,46 @@ if TYPE_CHECKING:
 __all__ = ["loss_for", "set_temperature"]
 
 
-def loss_for(logit_scale: Tensor) -> dict[str, Any]:
-    """A loss, for a spec, that may have this logarithm of the inverse temperature."""
-    if logit_scale.numel() != 1:
-        raise WeightsError(f"logit_scale has shape {tuple(logit_scale.shape)}, and is one number")
-    scale = logit_scale.float().exp().item()
+def loss_for(checkpoint: Mapping[str, Tensor], *, sigmoid: bool = False) -> dict[str, Any]:
+    """A loss, for a spec, that may have a checkpoint's `logit_scale`, the inverse temperature's logarithm.
+
+    Args:
+        sigmoid: for SigLIP's loss, with the checkpoint's `logit_bias`.
+
+    Raises:
+        WeightsError: they are not one number each, or no temperature and bias.
+    """
+    scale = _number(checkpoint, "logit_scale").exp()
     if not 0 < scale < 1e6:
-        raise WeightsError(f"logit_scale is {logit_scale.item()}, which is no temperature")
+        raise WeightsError(
+            f"logit_scale is {checkpoint['logit_scale'].item()}, which is no temperature"
+        )
+    args = {"temperature": 1 / scale.item()}
+    if sigmoid:
+        bias = _number(checkpoint, "logit_bias")
+        if not bias.isfinite():
+            raise WeightsError(f"logit_bias is {bias.item()}, which is no bias")
+        return {"name": "siglip", "args": {**args, "bias": bias.item()}}
     # A little more than the scale, which float32 may round up.
-    args = {"temperature": 1 / scale, "max_scale": max(100.0, scale * 1.001)}
-    return {"name": "info-nce", "args": args}
+    return {"name": "info-nce", "args": {**args, "max_scale": max(100.0, scale.item() * 1.001)}}
 
 
 def set_temperature(model: CLIP, checkpoint: Mapping[str, Tensor]) -> None:
-    """Set it to the last bit, and keep what the checkpoint said; there is a bias in SigLIP's."""
+    """Set what the loss has of them to the last bit, and keep what the checkpoint said."""
     loss: Any = model.loss
-    loss.logit_scale.data.copy_(checkpoint["logit_scale"].reshape(()))
-    bias = checkpoint.get("logit_bias")
-    if bias is not None and bias.numel() != 1:
-        raise WeightsError(f"logit_bias has shape {tuple(bias.shape)}, and is one number")
-    model.provenance["loss"]["checkpoint"] = {
-        name: checkpoint[name].float().item()
+    said = {
+        name: _number(checkpoint, name)
         for name in ("logit_scale", "logit_bias")
         if name in checkpoint
     }
+    for name, value in said.items():
+        if hasattr(loss, name):
+            getattr(loss, name).data.copy_(value)
+    model.provenance["loss"]["checkpoint"] = {name: value.item() for name, value in said.items()}
+
+
+def _number(checkpoint: Mapping[str, Tensor], name: str) -> Tensor:
+    tensor = checkpoint[name]
+    if tensor.numel() != 1:
+        raise WeightsError(f"{name} has shape {tuple(tensor.shape)}, and is one number")
+    return tensor.float().reshape(())

@@ -78,8 +78,6 @@ def _siglip(model: CLIP, image: Any, text: Any) -> nn.Module:
     whole: Any = SiglipModel(SiglipConfig(**configs))
     whole.vision_model.load_state_dict(image.state_dict())
     whole.text_model.load_state_dict(text.state_dict())
-    checkpoint = model.provenance.get("loss", {}).get("checkpoint", {})
-    whole.logit_bias.data.fill_(checkpoint.get("logit_bias", 0.0))
     return _scaled(model, whole)
 
 
@@ -176,6 +174,11 @@ def _scaled(model: CLIP, whole: Any) -> nn.Module:
     scale = getattr(model.loss, "logit_scale", None)
     if scale is not None:
         whole.logit_scale.data.fill_(scale.item())
+    if hasattr(whole, "logit_bias"):
+        # A model that came from SigLIP and has another loss by now gives back the bias it came with.
+        came_with = model.provenance.get("loss", {}).get("checkpoint", {}).get("logit_bias", 0.0)
+        bias = getattr(model.loss, "logit_bias", None)
+        whole.logit_bias.data.fill_(came_with if bias is None else bias.item())
     done: nn.Module = whole.eval()
     return done
 

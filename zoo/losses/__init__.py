@@ -14,4 +14,24 @@ def zoo_losses() -> list[HookedComponent]:
             "zoo.losses.info_nce:InfoNCELoss",
             "symmetric cross-entropy over the batch, learnable temperature (CLIP)",
         ),
+        HookedComponent(
+            "siglip",
+            "zoo.losses.siglip:SigLIPLoss",
+            "sigmoid of every pair on its own, learnable temperature and bias (SigLIP)",
+        ),
+        HookedComponent(
+            "decoupled",
+            "zoo.losses.decoupled:DecoupledLoss",
+            "info-nce whose denominator leaves out the positive, for small batches",
+        ),
+        HookedComponent(
+            "hard-negative",
+            "zoo.losses.hard_negative:HardNegativeLoss",
+            "info-nce with near negatives weighted up, and false ones taken off",
+        ),
+        HookedComponent(
+            "distillation",
+            "zoo.losses.distillation:DistillationLoss",
+            "info-nce mixed with the divergence from a teacher's affinities (MobileCLIP, TinyCLIP)",
+        ),
     ]

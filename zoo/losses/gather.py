@@ -4,10 +4,10 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-__all__ = ["first_row", "gather_rows"]
+__all__ = ["first_row", "gather_ids", "gather_rows"]
 
 
 def gather_rows(rows: Float[Tensor, "rows dim"]) -> Float[Tensor, "all_rows dim"]:
@@ -19,6 +19,14 @@ def gather_rows(rows: Float[Tensor, "rows dim"]) -> Float[Tensor, "all_rows dim"
     if not _several():
         return rows
     gathered: Tensor = _Gather.apply(rows)
+    return gathered
+
+
+def gather_ids(ids: Int[Tensor, " rows"]) -> Int[Tensor, " all_rows"]:
+    """The ids of every process, in the same order as `gather_rows`."""
+    if not _several():
+        return ids
+    gathered: Tensor = _Gather.apply(ids)
     return gathered
 
 

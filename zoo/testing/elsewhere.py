@@ -1,4 +1,4 @@
-"""Work in other processes: two of them, started once and kept, which have imported nothing of ours."""
+"""Work in other processes: a few of them, started once and kept, which have imported nothing of ours."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 PROCESSES = 2
+MOST_PROCESSES = 3
 LIMIT = 180.0
 """Seconds after which another process is given up."""
 _T = TypeVar("_T")
@@ -47,8 +48,11 @@ def call(function: Callable[..., _T], *args: Any) -> _T:
     return _results([partial(_submit, function, *args)])[0]
 
 
-def call_together(function: Callable[..., _T], *args: Any) -> list[_T]:
-    """What it returns for ranks 0 and 1, given `(rank, file to meet at, *args)`, at the same time.
+def call_together(function: Callable[..., _T], *args: Any, processes: int = PROCESSES) -> list[_T]:
+    """What it returns for each rank, at the same time, given `(rank, how many, where to meet, *args)`.
+
+    Args:
+        processes: how many, 3 at most.
 
     Raises:
         CheckFailed: as `call`.
@@ -56,7 +60,10 @@ def call_together(function: Callable[..., _T], *args: Any) -> list[_T]:
     with tempfile.TemporaryDirectory() as folder:
         meeting = str(Path(folder, "store"))
         return _results(
-            [partial(_submit, function, rank, meeting, *args) for rank in range(PROCESSES)]
+            [
+                partial(_submit, function, rank, processes, meeting, *args)
+                for rank in range(processes)
+            ]
         )
 
 
@@ -85,7 +92,7 @@ def _submit(function: Callable[..., _T], *args: Any) -> Future[_T]:
 @functools.cache
 def _pool() -> ProcessPoolExecutor:
     pool = ProcessPoolExecutor(
-        PROCESSES, mp_context=multiprocessing.get_context("spawn"), initializer=_one_thread
+        MOST_PROCESSES, mp_context=multiprocessing.get_context("spawn"), initializer=_one_thread
     )
     atexit.register(pool.shutdown, wait=False, cancel_futures=True)
     return pool
@@ -145,15 +152,27 @@ def digest_of(dataset: ImageTextDataset) -> str:
     return digest.hexdigest()
 
 
-def shares(rank: int, meeting: str, packed: bytes, inputs: tuple[Any, ...]) -> dict[str, Any]:
-    """A loss on this rank's share of the rows: its value, and the gradients."""
+def shares(
+    rank: int,
+    processes: int,
+    meeting: str,
+    packed: bytes,
+    inputs: tuple[Any, ...],
+    more: dict[str, Any],
+) -> dict[str, Any]:
+    """A loss on this rank's share of the rows: its value, and the gradients.
+
+    Args:
+        inputs: both batches.
+        more: what it takes besides, a row for each pair.
+    """
     import torch.distributed as dist
 
-    dist.init_process_group("gloo", f"file://{meeting}", rank=rank, world_size=PROCESSES)
+    dist.init_process_group("gloo", f"file://{meeting}", rank=rank, world_size=processes)
     try:
         loss = pickle.loads(packed)
-        mine = [each.chunk(PROCESSES)[rank].clone().requires_grad_() for each in inputs]
-        value = loss(*mine)
+        mine = [each.chunk(processes)[rank].clone().requires_grad_() for each in inputs]
+        value = loss(*mine, **{name: each.chunk(processes)[rank] for name, each in more.items()})
         value.backward()
         return {
             "value": value.detach(),

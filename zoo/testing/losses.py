@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +11,8 @@ from torch import Tensor
 from zoo.errors import ZooError
 from zoo.testing import elsewhere
 from zoo.testing.case import NotApplicable, require
+from zoo.testing.loss_options import ids_of, several_positives, sums_over_images, teacher
+from zoo.testing.loss_runs import gap, run
 from zoo.testing.modules import EVERY_MODULE
 from zoo.testing.subject import ComponentSubject, quietly
 
@@ -38,7 +39,7 @@ def scalar(subject: ComponentSubject) -> None:
 
 def gradients(subject: ComponentSubject) -> None:
     """Finite gradients reach both batches and every learnable parameter."""
-    _, grads = _run(subject.copy().train(), subject.inputs(8))
+    _, grads = run(subject.copy().train(), subject.inputs(8))
     for name, gradient in grads.items():
         require(gradient is not None, f"no gradient reaches {name}")
         require(bool(gradient.isfinite().all()), f"the gradient of {name} is not finite")
@@ -61,11 +62,11 @@ def permutation(subject: ComponentSubject) -> None:
     """The order of the pairs does not matter."""
     images, texts = subject.inputs(8)
     order = torch.randperm(8, generator=torch.Generator().manual_seed(5))
-    gap = _gap(
+    apart = gap(
         quietly(subject.module, (images, texts)),
         quietly(subject.module, (images[order], texts[order])),
     )
-    require(gap < 1e-5, f"in another order of the same pairs the value differs by {gap:.1e}")
+    require(apart < 1e-5, f"in another order of the same pairs the value differs by {apart:.1e}")
 
 
 def precision(subject: ComponentSubject) -> None:
@@ -74,30 +75,29 @@ def precision(subject: ComponentSubject) -> None:
     It may give float32 for float64, as a loss does that computes in `.float()`.
     """
     inputs = subject.inputs(16)
-    value, grads = _run(subject.copy(), inputs)
-    exact, exact_grads = _run(subject.copy().double(), tuple(each.double() for each in inputs))
+    value, grads = run(subject.copy(), inputs)
+    exact, exact_grads = run(subject.copy().double(), tuple(each.double() for each in inputs))
     for given, said in ((torch.float32, value), (torch.float64, exact)):
         require(said.dtype in (torch.float32, torch.float64), f"for {given} it gives {said.dtype}")
-    require(_gap(value, exact) < 1e-5, f"the values differ by {_gap(value, exact):.1e}")
+    require(gap(value, exact) < 1e-5, f"the values differ by {gap(value, exact):.1e}")
     for name, gradient in grads.items():
-        gap = _gap(gradient, exact_grads[name])
-        require(gap < 1e-4, f"the gradients of {name} differ by {gap:.1e}")
+        apart = gap(gradient, exact_grads[name])
+        require(apart < 1e-4, f"the gradients of {name} differ by {apart:.1e}")
 
 
 def autocast(subject: ComponentSubject) -> None:
     """Under autocast to bfloat16 value and gradients are finite, and the value is close to float32's."""
     images, texts = subject.inputs(8)
     for batch in ((images, images), (images, texts)):
-        exact, _ = _run(subject.copy(), batch)
+        exact, _ = run(subject.copy(), batch)
         for dtype in (torch.float32, torch.bfloat16):
             given = tuple(each.to(dtype) for each in batch)
             with torch.autocast("cpu", dtype=torch.bfloat16):
-                value, grads = _run(subject.copy(), given)
+                value, grads = run(subject.copy(), given)
             require(value.ndim == 0, f"the value has shape {tuple(value.shape)}")
             require(bool(value.isfinite()), f"for {dtype} the value is {value.item()}")
-            gap = abs(value.item() - exact.item())
             require(
-                gap < 0.05 * max(abs(exact.item()), 1),
+                abs(value.item() - exact.item()) < 0.05 * max(abs(exact.item()), 1),
                 f"for {dtype} the value is {value.item():.4g}, and without autocast {exact.item():.4g}",
             )
             for name, gradient in grads.items():
@@ -127,7 +127,7 @@ def extremes(subject: ComponentSubject) -> None:
         for title, batch in batches.items():
             where = f"{title}, {setting[0]} = {setting[1]:g}" if setting else title
             try:
-                value, grads = _run(loss, batch)
+                value, grads = run(loss, batch)
             except (ZooError, ValueError):
                 if title != "one pair":
                     raise
@@ -158,7 +158,7 @@ def minimum_at_simplex(subject: ComponentSubject) -> None:
     corners = torch.eye(count, dim, dtype=torch.float64)
     simplex = F.normalize(corners - corners.mean(0), dim=-1)
     loss = subject.copy().double()
-    value, grads = _run(loss, (simplex, simplex))
+    value, grads = run(loss, (simplex, simplex))
     rounding = _rounding(value)
     for name in ("image_embeds", "text_embeds"):
         gradient = grads[name]
@@ -183,21 +183,27 @@ def splits_over_processes(subject: ComponentSubject) -> None:
     _claimed(subject, "splits-over-processes")
     loss = subject.copy().double()
     inputs = tuple(each.double() for each in subject.inputs(8))
-    value, grads = _run(loss, inputs)
-    parts = elsewhere.call_together(elsewhere.shares, pickle.dumps(loss), inputs)
-    count, rounding = elsewhere.PROCESSES, _rounding(value)
-    mean = sum(part["value"] for part in parts) / count
-    require(
-        _gap(value, mean) < rounding, f"the mean of their values differs by {_gap(value, mean):.1e}"
-    )
-    for number, name in enumerate(("image_embeds", "text_embeds")):
-        joined = torch.cat([part["inputs"][number] for part in parts]) / count
-        gap = _gap(grads[name], joined)
-        require(gap < rounding, f"the gradients of {name}, as DDP averages, differ by {gap:.1e}")
-    for name in parts[0]["parameters"]:
-        averaged = sum(part["parameters"][name] for part in parts) / count
-        gap = _gap(grads[name], averaged)
-        require(gap < rounding, f"the gradients of {name}, as DDP averages, differ by {gap:.1e}")
+    # One id in both processes, and twice in one.
+    ids = {name: torch.tensor([0, 1, 2, 2, 0, 3, 4, 5]) for name in ids_of(loss)}
+    for more, title in (({}, ""), (ids, "with ids ")) if ids else (({}, ""),):
+        value, grads = run(loss, inputs, **more)
+        parts = elsewhere.call_together(elsewhere.shares, pickle.dumps(loss), inputs, more)
+        count, rounding = elsewhere.PROCESSES, _rounding(value)
+        mean = sum(part["value"] for part in parts) / count
+        apart = gap(value, mean)
+        require(apart < rounding, f"{title}the mean of their values differs by {apart:.1e}")
+        joined = {
+            name: torch.cat([part["inputs"][number] for part in parts]) / count
+            for number, name in enumerate(("image_embeds", "text_embeds"))
+        }
+        for name in parts[0]["parameters"]:
+            joined[name] = sum(part["parameters"][name] for part in parts) / count
+        for name, gradient in joined.items():
+            apart = gap(grads[name], gradient)
+            require(
+                apart < rounding,
+                f"{title}the gradients of {name}, as DDP averages, differ by {apart:.1e}",
+            )
 
 
 LOSS = (
@@ -212,6 +218,9 @@ LOSS = (
     claims,
     minimum_at_simplex,
     splits_over_processes,
+    several_positives,
+    sums_over_images,
+    teacher,
 )
 
 
@@ -220,23 +229,6 @@ def _claimed(subject: ComponentSubject, claim: str) -> None:
         raise NotApplicable(f"it does not claim {claim!r}")
 
 
-def _run(loss: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, dict[str, Any]]:
-    """The value, and the gradients of both batches and of the loss's own parameters."""
-    loss.zero_grad(set_to_none=True)
-    batch = [each.clone().requires_grad_() for each in inputs]
-    value = loss(*batch)
-    value.backward()
-    grads = {"image_embeds": batch[0].grad, "text_embeds": batch[1].grad}
-    own = {name: each.grad for name, each in loss.named_parameters() if each.requires_grad}
-    return value.detach(), {**grads, **own}
-
-
 def _rounding(value: Tensor) -> float:
     """How exact a loss can be: in float64, unless it computes in float32 all the same."""
     return 1e-6 if value.dtype == torch.float64 else 1e-4
-
-
-def _gap(one: Tensor, other: Tensor) -> float:
-    """The largest difference, in shares of the largest number or of 1e-3 if all are smaller."""
-    scale = max(one.abs().max().item(), 1e-3)
-    return (one.double() - other.double()).abs().max().item() / scale

@@ -17,6 +17,7 @@ from zoo.contracts import check_encoder
 from zoo.errors import ArgumentError, PluginError
 from zoo.registry import Kind
 from zoo.testing.case import CheckFailed, NotApplicable
+from zoo.testing.loss_runs import give_teacher
 
 __all__ = ["ComponentSubject", "difference", "quietly", "same", "scalar_of"]
 
@@ -59,8 +60,11 @@ class ComponentSubject:
         return functools.partial(self.factory, *first, **self.args, **injected)
 
     def make(self, **injected: Any) -> Any:
-        """A new instance."""
-        return self.maker(**injected)()
+        """A new instance. A loss that takes a teacher's embeddings has a teacher that agrees."""
+        instance = self.maker(**injected)()
+        if self.kind == "losses" and isinstance(instance, nn.Module):
+            give_teacher(instance)
+        return instance
 
     @property
     def module(self) -> Any:

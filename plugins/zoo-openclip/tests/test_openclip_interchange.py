@@ -57,6 +57,14 @@ def test_the_same_embeddings(layout, tmp_path):
     assert again.provenance == model.provenance
 
 
+def test_a_checkpoint_with_a_bias_gets_the_sigmoid_loss(tmp_path):
+    state = theirs().state_dict() | {"logit_bias": torch.tensor(-9.5)}
+    torch.save(state, tmp_path / "x.pt")
+    loss = from_checkpoint(tmp_path / "x.pt", SMALL).loss
+    assert loss.logit_bias.item() == -9.5
+    assert loss.logit_scale.item() == state["logit_scale"].item()
+
+
 @pytest.mark.usefixtures("tokenizers_in_hub")
 def test_a_tokenizer_of_a_repository_is_saved(tmp_path, cache):
     tower = {"encoder": "openclip/small-ViT-B-16-SigLIP", "weights": "none", "head": "linear"}

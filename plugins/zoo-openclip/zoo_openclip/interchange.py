@@ -58,7 +58,7 @@ def from_checkpoint(
         "head": "identity",
         "train": train,
     }
-    loss = loss_for(state["logit_scale"])
+    loss = loss_for(state, sigmoid="logit_bias" in state)
     model = zoo.build(
         {"embedding_dim": width, "image": tower, "text": tower, "loss": loss}, device=device
     )

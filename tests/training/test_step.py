@@ -1,0 +1,108 @@
+"""A batch in parts gives the gradients of the whole batch; what makes that untrue is refused."""
+
+import pytest
+import torch
+
+from zoo.errors import DataError, SpecError
+from zoo.training.feed import Batch, Feed
+from zoo.training.optimizer import make_optimizer, make_schedule
+from zoo.training.step import Stepper
+
+
+def gradients(built, pairs, recipe, seed=5):
+    """What one step adds to every parameter, without an update or clipping."""
+    used = recipe.filled(heads_only=built.spec.heads_only)
+    feed = Feed(built, pairs, used)
+    optimizer = make_optimizer(built, used)
+    step = Stepper(built, used, optimizer, make_schedule(optimizer, used, 100))
+    (batch,) = feed.batches(range(1))
+    torch.manual_seed(seed)
+    outcome = step(batch)
+    named = [*built.named_parameters(), *built.loss.named_parameters()]
+    found = {name: each.grad.clone() for name, each in named if each.grad is not None}
+    return outcome.loss, found, torch.get_rng_state()
+
+
+@pytest.mark.parametrize(
+    ("image_train", "text_train"), [("full", "frozen"), ("full", "full"), ("head", "full")]
+)
+@pytest.mark.parametrize("accumulation", [2, 5, 12])
+def test_parts_give_the_gradients_of_the_whole(
+    model, pairs, recipe, image_train, text_train, accumulation
+):
+    given = {
+        "sampling": "pair",
+        "batch_size": 12,
+        "batch_norm": "frozen",
+        "precision": "fp32",
+        "optimizer": {"clip_norm": None},
+    }
+
+    def of(parts):
+        built = model(image_train, text_train)
+        return gradients(built, pairs, recipe(accumulation=parts, **given))
+
+    loss, whole, _ = of(1)
+    loss_of_parts, parts, _ = of(accumulation)
+    assert loss_of_parts == pytest.approx(loss, rel=1e-5)
+    assert parts.keys() == whole.keys()
+    assert "logit_scale" in whole
+    for name, gradient in whole.items():
+        scale = gradient.abs().max().clamp(min=1e-3)
+        assert ((parts[name] - gradient).abs().max() / scale).item() < 1e-4, name
+
+
+def test_dropout_is_replayed(model, pairs, recipe):
+    """With one part, caching must give exactly what autograd gives, dropout and all."""
+    changes = {"image.head.args.dropout": 0.5, "text.encoder.args.dropout": 0.5}
+    given = {"sampling": "pair", "batch_size": 12, "batch_norm": "frozen", "precision": "fp32"}
+    one, cached = (model("full", "full", changes) for _ in range(2))
+    loss, whole, after = gradients(one, pairs, recipe(**given))
+    once = recipe(**given)
+    original = Stepper._whole
+    try:
+        Stepper._whole = Stepper._cached
+        cached_loss, parts, cached_after = gradients(cached, pairs, once)
+    finally:
+        Stepper._whole = original
+    assert cached_loss == pytest.approx(loss, rel=1e-6)
+    assert torch.equal(after, cached_after)
+    for name, gradient in whole.items():
+        torch.testing.assert_close(parts[name], gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_batch_norm_in_parts_is_refused(model, pairs, recipe):
+    from zoo.training.loop import train
+
+    with pytest.raises(
+        SpecError,
+        match=r"train.accumulation: image_encoder.encoder\S* and \d+ more batch norms take .*"
+        r'train.batch_norm = "frozen"',
+    ):
+        train(model("full"), pairs, recipe(accumulation=2))
+    train(model("full"), pairs, recipe(accumulation=2, batch_norm="frozen", epochs=1))
+    train(model("head"), pairs, recipe(accumulation=2, epochs=1))  # its batch norms stand still
+
+
+def test_gradients_are_clipped_and_told(model, pairs, recipe):
+    from zoo.training.loop import train
+
+    told = []
+    chosen = recipe(epochs=1, optimizer={"clip_norm": 1e-3})
+    train(model(), pairs, chosen, on_step=told.append)
+    assert told[0].outcome.grad_norm > 1e-3
+    assert told[0].outcome.temperature == pytest.approx(0.07)
+    assert told[0].outcome.learning_rate == pytest.approx(3e-3)
+
+
+def test_a_batch_that_is_not_finite_changes_nothing(model, pairs, recipe):
+    built = model()
+    used = recipe().filled(heads_only=True)
+    optimizer = make_optimizer(built, used)
+    step = Stepper(built, used, optimizer, make_schedule(optimizer, used, 10))
+    (batch,) = Feed(built, pairs, used).batches(range(1))
+    before = built.image_encoder.head.fc1.weight.clone()
+    broken = Batch(**{**vars(batch), "image_features": batch.image_features * float("nan")})
+    with pytest.raises(DataError, match=r"the loss is nan; a lower learning rate than 0.003"):
+        step(broken)
+    assert torch.equal(built.image_encoder.head.fc1.weight, before)
