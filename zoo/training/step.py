@@ -69,7 +69,8 @@ class Stepper:
         self.text: Any = model.text_encoder
         self.loss: Any = model.loss
         self.optimizer, self.schedule, self.backward = optimizer, schedule, backward
-        self.device = next(model.parameters()).device
+        some = next(model.parameters())
+        self.device, self.dtype = some.device, some.dtype
         self.precision = choose(recipe.precision, self.device)
         self.parameters = [
             *model.get_trainable_parameters(),
@@ -123,7 +124,7 @@ class Stepper:
 
     def _summed(self, batch: Batch) -> Tensor:
         texts, give_back = _leaf(self._texts(batch))
-        total = torch.zeros((), device=self.device)
+        total = torch.zeros((), dtype=torch.float64, device=self.device)
         for rows in self._parts(batch):
             images = self._images(batch.part(rows))
             share = self.loss.over_images(images, texts, rows.start, **self._extras(batch))
@@ -169,21 +170,23 @@ class Stepper:
     def _images(self, batch: Batch) -> Tensor:
         with autocast(self.precision, self.device):
             if batch.image_features is not None:
-                embeds: Tensor = self.image.project(batch.image_features)
+                embeds: Tensor = self.image.project(batch.image_features.to(self.dtype))
             else:
                 assert batch.pictures is not None
-                pictures = batch.pictures.to(memory_format=torch.channels_last)
-                embeds = self.model.encode_image(normalise(pictures, self.image.encoder.preprocess))
-        return embeds.float()
+                pictures = normalise(batch.pictures, self.image.encoder.preprocess)
+                embeds = self.model.encode_image(
+                    pictures.to(self.dtype, memory_format=torch.channels_last)
+                )
+        return _whole_floats(embeds)
 
     def _texts(self, batch: Batch) -> Tensor:
         with autocast(self.precision, self.device):
             if batch.text_features is not None:
-                embeds: Tensor = self.text.project(batch.text_features)
+                embeds: Tensor = self.text.project(batch.text_features.to(self.dtype))
             else:
                 assert batch.tokens is not None
                 embeds = self.model.encode_text(**batch.tokens)
-        return embeds.float()
+        return _whole_floats(embeds)
 
     def _parts(self, batch: Batch) -> Iterator[slice]:
         """The rows of each part; parts are as even as can be."""
@@ -207,6 +210,11 @@ class Stepper:
                 f"{self.recipe.accumulation} parts is not the whole batch; say train.batch_norm = "
                 '"frozen" to keep the statistics they have, or choose an encoder without batch norm'
             )
+
+
+def _whole_floats(embeds: Tensor) -> Tensor:
+    """What a loss is computed in: float32, or float64 where the model is."""
+    return embeds if embeds.dtype == torch.float64 else embeds.float()
 
 
 def _leaf(embeds: Tensor) -> tuple[Tensor, Callable[[], None]]:
