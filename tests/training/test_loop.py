@@ -144,14 +144,14 @@ def test_a_length_in_steps(model, pairs, recipe):
 
 COMPILED = """
 import torch, zoo
-from zoo.training.loop import _compiled
+from zoo.training.loop import compiled
 
 model = zoo.build(
     "resnet50-clip", pretrained=False, towers=("image",), overrides={"image.encoder": "timm/test_resnet"}
 )
 images = torch.randn(2, 3, 96, 96)
 plain = model.encode_image(images)
-with _compiled(model, True):
+with compiled(model, True):
     assert model.image_encoder.encoder._compiled_call_impl is not None
     compiled = model.encode_image(images)
     compiled.sum().backward()

@@ -25,7 +25,7 @@ try:
 except ImportError as missing:
     raise MissingExtraError("training needs accelerate: pip install 'clip-zoo[train]'") from missing
 
-__all__ = ["Epoch", "Step", "set_seed", "train"]
+__all__ = ["Epoch", "Step", "check_complete", "compiled", "set_seed", "train"]
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def train(
         SpecError: nothing in the model trains, or the recipe does not fit it.
         TowerError: a tower or the loss is missing.
     """
-    _check_complete(model)
+    check_complete(model)
     assert model.spec is not None
     recipe = (recipe or model.spec.train).filled(heads_only=model.spec.heads_only)
     device = next(model.parameters()).device
@@ -101,7 +101,7 @@ def train(
         schedule = make_schedule(optimizer, recipe, steps)
         stepper = Stepper(model, recipe, optimizer, schedule, accelerator.backward)
         losses: list[float] = []
-        with _compiled(model, recipe.compile):
+        with compiled(model, recipe.compile):
             for number, batch in enumerate(feed.batches(range(steps)), 1):
                 try:
                     outcome = stepper(batch)
@@ -126,7 +126,7 @@ def train(
     return recipe
 
 
-def _check_complete(model: CLIP) -> None:
+def check_complete(model: CLIP) -> None:
     if model.image_encoder is None or model.text_encoder is None or model.loss is None:
         raise TowerError("training takes both towers and a loss; build the model with all of them")
     if not model.get_trainable_parameters():
@@ -136,7 +136,7 @@ def _check_complete(model: CLIP) -> None:
 
 
 @contextmanager
-def _compiled(model: CLIP, wanted: bool) -> Iterator[None]:
+def compiled(model: CLIP, wanted: bool) -> Iterator[None]:
     """Compiled encoders inside, where they are wanted and run at every step."""
     towers = (model.image_encoder, model.text_encoder)
     encoders = [

@@ -1,10 +1,18 @@
 """Whether bfloat16 is worth it here: measured, not assumed."""
 
+from __future__ import annotations
+
 import functools
+import hashlib
+import json
 import math
+import os
 import platform
+import tempfile
 import time
-from typing import Literal
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -12,14 +20,29 @@ from torch import nn
 from zoo.cache import cache_folder
 from zoo.recipe import Precision
 
-__all__ = ["Precision", "autocast", "choose"]
+__all__ = ["Measured", "Precision", "autocast", "choose", "measured"]
+
+_ROUNDS = 8
+_HOPELESS = 3.0
+"""A processor without bfloat16 units is dozens of times slower with it: once is enough to see."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Seconds that a convolution and a matrix product took, there and back, in each precision."""
+
+    fp32: float
+    bf16: float
+
+    @property
+    def faster(self) -> Literal["fp32", "bf16"]:
+        """bfloat16 costs digits, so that a small gain is none."""
+        return "bf16" if self.bf16 < 0.8 * self.fp32 else "fp32"
 
 
 def choose(wanted: Precision, device: torch.device) -> Literal["fp32", "bf16"]:
     """The precision to compute in."""
-    if wanted != "auto":
-        return wanted
-    return "bf16" if _bf16_is_faster(device.type) else "fp32"
+    return measured(device.type).faster if wanted == "auto" else wanted
 
 
 def autocast(precision: Literal["fp32", "bf16"], device: torch.device) -> torch.autocast:
@@ -28,35 +51,56 @@ def autocast(precision: Literal["fp32", "bf16"], device: torch.device) -> torch.
 
 
 @functools.cache
-def _bf16_is_faster(device_type: str) -> bool:
+def measured(device_type: str) -> Measured:
     """Measured once on a machine and kept, so that every run there computes in the same precision."""
-    machine = [
-        platform.node(),
-        device_type,
-        torch.__version__,
-        torch.backends.cpu.get_cpu_capability(),
-    ]
-    kept = cache_folder("precision") / "-".join(map(str, machine)).replace("/", "-")
-    if not kept.is_file():
-        kept.write_text("bf16" if _measure(device_type) else "fp32")
-    return kept.read_text() == "bf16"
+    machine = json.dumps(_machine(device_type), sort_keys=True)
+    kept = cache_folder("precision") / f"{hashlib.sha256(machine.encode()).hexdigest()}.json"
+    try:
+        return Measured(**json.loads(kept.read_text())["seconds"])
+    except (OSError, ValueError, KeyError, TypeError):  # not there, or damaged
+        found = _measure(device_type)
+    _write(kept, {"machine": json.loads(machine), "seconds": asdict(found)})
+    return found
 
 
-def _measure(device_type: str) -> bool:
-    """Time matrix products both ways; a processor without bfloat16 units is far slower with it.
+def _machine(device_type: str) -> dict[str, Any]:
+    """All that decides which precision is faster: another processor under the same name is another."""
+    device: Any = dict(torch.cpu.get_capabilities())
+    if device_type != "cpu":
+        module: Any = torch.get_device_module(device_type)
+        device = module.get_device_name() if hasattr(module, "get_device_name") else device_type
+    return {"node": platform.node(), "device": device, "torch": torch.__version__}
 
-    In turn, and the best of many: other work on the machine only makes a run slower.
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    """Whole or not at all: another process may be reading."""
+    handle, draft = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    with os.fdopen(handle, "w") as file:
+        json.dump(content, file, indent=1)
+    os.replace(draft, path)
+
+
+def _measure(device_type: str) -> Measured:
+    """Time both ways what training spends its time on.
+
+    In turn, and the best of several: other work on the machine only makes a run slower.
     """
-    layer = nn.Linear(1024, 1024, device=device_type)
-    rows = torch.randn(256, 1024, device=device_type)
-    best = {True: math.inf, False: math.inf}
-    with torch.inference_mode():
-        for _ in range(25):
-            for bf16 in best:
-                start = time.perf_counter()
-                with torch.autocast(device_type, dtype=torch.bfloat16, enabled=bf16):
-                    layer(rows)
-                if device_type != "cpu":
-                    torch.accelerator.synchronize()
-                best[bf16] = min(best[bf16], time.perf_counter() - start)
-    return best[True] < 0.8 * best[False]
+    convolution = nn.Conv2d(64, 64, 3, padding=1, device=device_type)
+    convolution.to(memory_format=torch.channels_last)
+    layer = nn.Linear(512, 512, device=device_type)
+    pixels = torch.ones(2, 64, 28, 28, device=device_type, requires_grad=True)
+    pixels = pixels.contiguous(memory_format=torch.channels_last)
+    rows = torch.ones(256, 512, device=device_type, requires_grad=True)
+    best = {False: math.inf, True: math.inf}
+    for turn in range(_ROUNDS):
+        for bf16 in best:
+            start = time.perf_counter()
+            with torch.enable_grad(), torch.autocast(device_type, torch.bfloat16, enabled=bf16):
+                result = convolution(pixels).float().mean() + layer(rows).float().mean()
+            torch.autograd.grad(result, [*convolution.parameters(), *layer.parameters(), rows])
+            if device_type != "cpu":
+                torch.accelerator.synchronize()
+            best[bf16] = min(best[bf16], time.perf_counter() - start)
+        if best[True] > _HOPELESS * best[False] and turn:
+            break
+    return Measured(best[False], best[True])
