@@ -13,7 +13,6 @@ from zoo.blocks import by_depth
 from zoo.errors import SpecError
 from zoo.spec import Last, LoRA, WithLoRA
 from zoo.training.features import image_features
-from zoo.training.loop import heads_only
 
 
 @pytest.mark.parametrize("name", EACH)
@@ -169,7 +168,7 @@ def test_only_a_wholly_frozen_encoder_is_cached(mode, pictures, tmp_path):
 @pytest.mark.parametrize("mode", [{"last": 1}, {"lora": {}}])
 def test_an_encoder_that_trains_in_part_needs_more_than_features(mode):
     spec = plan("resnet50-clip", overrides={"image.train": mode}).spec
-    assert not heads_only(spec)
+    assert not spec.heads_only
 
 
 def test_in_toml(tmp_path):

@@ -237,7 +237,9 @@ def test_a_wrong_recipe_is_found_before_any_work(zoo_command):
     words = ["train", "resnet50-clip", "--data", "coco", "--epochs", "0"]
     status, _, err = zoo_command(*words)
     assert status == 1
-    assert err.startswith("error: recipe: epochs: Input should be greater than 0, not 0")
+    assert err.startswith(
+        "error: train.epochs (overrides): input should be greater than or equal to 1, not 0"
+    )
 
 
 def test_a_folder_of_something_else_is_found_before_any_work(zoo_command, tmp_path):
