@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["cache_folder", "data_folder"]
+__all__ = ["cache_folder", "data_folder", "features_folder"]
 
 
 def cache_folder(*parts: str) -> Path:
@@ -16,6 +16,11 @@ def cache_folder(*parts: str) -> Path:
     folder = (Path(root).expanduser() if root else user_cache_path("clip-zoo")).joinpath(*parts)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def features_folder() -> Path:
+    """Where features of frozen encoders are kept, a folder for each key."""
+    return cache_folder("features")
 
 
 def data_folder(*parts: str) -> Path:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 __all__ = [
     "AmbiguousNameError",
     "ArgumentError",
+    "CacheError",
     "DataError",
     "DeprecatedNameWarning",
     "FolderError",
@@ -66,6 +67,10 @@ class DataError(ZooError):
 
 class LossError(ZooError, ValueError):
     """A loss cannot be computed from this batch, or not be differentiated in this way."""
+
+
+class CacheError(ZooError):
+    """Computed features cannot be kept: no room for them, or no limit that can be read."""
 
 
 class TowerError(ZooError):

@@ -14,7 +14,7 @@ from zoo.clip import CLIP, Tower, evaluating
 from zoo.data.held import Held
 from zoo.errors import TowerError
 from zoo.recipe import Precision
-from zoo.training.features import Progress, image_features, text_features
+from zoo.training.features import Features, Progress, image_features, text_features
 
 __all__ = ["check_both_towers", "embed_pictures", "embed_texts", "project"]
 
@@ -58,13 +58,14 @@ def embed_texts(
     return project(model.text_encoder, features)[[rows[text] for text in texts]]
 
 
-def project(tower: Tower, features: Float[Tensor, "count ..."]) -> Float[Tensor, "count dim"]:
+def project(tower: Tower, features: Features) -> Float[Tensor, "count dim"]:
     """Features of an encoder through the head of its tower, in eval mode, on the CPU."""
     head: Any = tower
     device = next(tower.parameters()).device
     with evaluating(tower), torch.no_grad():
         embeds = [
-            head.project(block.to(device)).float().cpu() for block in torch.split(features, 4096)
+            head.project(features[rows].to(device)).float().cpu()
+            for rows in torch.split(torch.arange(len(features)), 4096)
         ]
     return torch.cat(embeds)
 

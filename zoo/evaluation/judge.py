@@ -12,7 +12,8 @@ from zoo.data.pairs import Pair, one_per_concept
 from zoo.evaluation.embeddings import check_both_towers, project
 from zoo.evaluation.retrieval import Recall, Retrieval, recall_at, retrieval
 from zoo.recipe import Precision
-from zoo.training.features import Progress, image_features, text_features
+from zoo.training.features import Features, Progress, image_features, text_features
+from zoo.training.ingredients import is_frozen
 
 __all__ = ["Judge"]
 
@@ -39,7 +40,7 @@ class Judge:
         self.pairs = one_per_concept(pairs)
         self.progress = progress
         self.precision = precision
-        self._kept: dict[str, Tensor] = {}
+        self._kept: dict[str, Features] = {}
 
     def recall(self) -> Recall:
         """Recall at 1, 5 and 10 in both directions."""
@@ -55,7 +56,7 @@ class Judge:
             project(self.text, self._features("text")),
         )
 
-    def _features(self, side: str) -> Tensor:
+    def _features(self, side: str) -> Features:
         if side in self._kept:
             return self._kept[side]
         if side == "image":
@@ -64,6 +65,6 @@ class Judge:
         else:
             names = [pair.captions[0] for pair in self.pairs]
             features = text_features(self.model, names, self.progress, precision=self.precision)
-        if "encoder" in getattr(self, side).frozen_parts:
+        if is_frozen(getattr(self, side)):
             self._kept[side] = features
         return features

@@ -18,6 +18,10 @@ from zoo.training.features import Progress, image_features
 __all__ = ["Gallery", "Hit"]
 
 
+_AT_ONCE = 4096
+"""Rows of features in memory."""
+
+
 @dataclass(frozen=True)
 class Hit:
     """A picture found, and the cosine between it and the text, in [-1, 1]."""
@@ -40,9 +44,13 @@ class Gallery:
         self.model = model
         self.pairs = list(pairs)
         features = image_features(model, [pair.picture for pair in pairs], progress)
+        device = next(tower.parameters()).device
         with evaluating(tower), torch.no_grad():
-            embeds = tower.project(features.to(next(tower.parameters()).device))
-        self.embeds: Float[Tensor, "count dim"] = embeds.float().cpu()
+            embeds = [
+                tower.project(features[rows].to(device)).float().cpu()
+                for rows in torch.split(torch.arange(len(features)), _AT_ONCE)
+            ]
+        self.embeds: Float[Tensor, "count dim"] = torch.cat(embeds)
 
     def search(self, text: str, count: int = 12) -> list[Hit]:
         """The pictures nearest to a text, best first.

@@ -2,39 +2,40 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import torch
-from jaxtyping import Float
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from zoo.cache import cache_folder
 from zoo.clip import CLIP, evaluating
+from zoo.data.hashes import check_unchanged, picture_hashes
 from zoo.data.held import Held
 from zoo.data.pictures import open_picture
-from zoo.encoders.preprocess import Preprocess
-from zoo.errors import DataError
-from zoo.training.precision import Precision, autocast, choose
-from zoo.weights.read import sha256_of, state_sha256
+from zoo.errors import DataError, SpecError
+from zoo.recipe import Precision
+from zoo.training.ingredients import ingredients
+from zoo.training.precision import autocast, choose
+from zoo.training.rows import Features
+from zoo.training.store import Store
+from zoo.training.tokens import Tokens
 
-__all__ = ["Progress", "image_features", "prefetched", "text_features"]
+__all__ = ["Features", "Progress", "image_features", "prefetched", "text_features"]
 
 Progress = Callable[[str, int, int], None]
 """Told `(what is being done, how many are done, of how many)`."""
 
 _IMAGES_AT_ONCE = 16
-_TEXTS_AT_ONCE = 128
+_TEXTS_AT_ONCE = 32
+_NOISE = {"fp32": 1e-3, "bf16": 3e-2}
+"""How far two results of one encoder for one input may lie apart, as a share of their length."""
 _T = TypeVar("_T")
+
+_Side = Literal["image", "text"]
+_Run = Callable[[list[list[int]]], Iterator[Tensor]]
+"""Batches of inputs to what the encoder says of each batch."""
 
 
 def image_features(
@@ -44,38 +45,62 @@ def image_features(
     *,
     precision: Precision = "auto",
     workers: int = 2,
-) -> Float[Tensor, "count ..."]:
+) -> Features:
     """What the image encoder, in eval mode, says of each picture; before the head.
 
-    On disk if the encoder is frozen; computed each time if not.
+    Mapped from disk if the encoder is frozen; computed each time, in memory, if not.
+
+    Args:
+        progress: told of what is computed; not called for what is there.
+        workers: threads that read pictures.
 
     Raises:
-        DataError: a picture cannot be read; the message names it.
+        DataError: no pictures, or one that cannot be read or has features that are no numbers; the
+            message names it.
+        SpecError: the encoder is frozen, and says something else of a picture each time.
+        CacheError: the features cannot be kept.
     """
+    if not pictures:
+        raise DataError("there are no pictures to compute features of")
     tower: Any = model.image_encoder
     tower.to(memory_format=torch.channels_last)
     encoder = tower.encoder
     device = next(tower.parameters()).device
     chosen = choose(precision, device)
+    said = ingredients(model, "image", chosen)
+    hashes = None if said is None else picture_hashes(pictures, progress, workers=workers)
 
     def read(path: Path | Held) -> Tensor:
         tensor: Tensor = encoder.preprocess(open_picture(path))
         return tensor
 
-    def compute(missing: list[int]) -> Iterator[Tensor]:
+    def run(batches: list[list[int]]) -> Iterator[Tensor]:
         with ThreadPoolExecutor(workers) as pool:
 
-            def start(batch: Sequence[int]) -> list[Future[Tensor]]:
-                return [pool.submit(read, pictures[index]) for index in batch]
+            def start(batch: list[int]) -> list[Future[Tensor]]:
+                once = {index: pool.submit(read, pictures[index]) for index in batch}
+                return [once[index] for index in batch]
 
-            for reading in prefetched(start, _batches(missing, _IMAGES_AT_ONCE)):
+            for batch, reading in zip(batches, prefetched(start, batches), strict=True):
                 stacked = torch.stack([future.result() for future in reading])
+                if hashes is not None:
+                    for index in batch:
+                        check_unchanged(pictures[index], hashes[index].state)
                 stacked = stacked.to(device, memory_format=torch.channels_last)
                 with autocast(chosen, device):
                     yield tower.features(stacked)
 
-    keys = [_file_sha256(path) for path in pictures]
-    return _Cache(model, "image", chosen).fill(keys, compute, "image features", progress)
+    def batches(wanted: Sequence[int]) -> list[list[int]]:
+        return [
+            list(wanted[start : start + _IMAGES_AT_ONCE])
+            for start in range(0, len(wanted), _IMAGES_AT_ONCE)
+        ]
+
+    filling = _Filling(tower, "image", lambda index: str(pictures[index]), chosen, progress)
+    if said is None or hashes is None:
+        return filling.live(batches(range(len(pictures))), run)
+    store = Store(said, [each.sha256 for each in hashes])
+    return filling.fill(store, batches(store.missing()), run, _IMAGES_AT_ONCE)
 
 
 def text_features(
@@ -84,27 +109,40 @@ def text_features(
     progress: Progress | None = None,
     *,
     precision: Precision = "auto",
-) -> Float[Tensor, "count features"]:
+) -> Features:
     """What the text encoder, in eval mode, says of each text; before the head.
 
-    On disk if the encoder is frozen; computed each time if not.
+    Mapped from disk if the encoder is frozen; computed each time, in memory, if not. A text is
+    tokenized once, and computed among texts of its own length, without padding.
+
+    Args:
+        progress: told of what is computed; not called for what is there.
+
+    Raises:
+        DataError: no texts, or one that has features that are no numbers; the message names it.
+        SpecError: the encoder is frozen, and says something else of a text each time.
+        CacheError: the features cannot be kept.
     """
+    if not texts:
+        raise DataError("there are no texts to compute features of")
     tower: Any = model.text_encoder
     device = next(tower.parameters()).device
     chosen = choose(precision, device)
+    tokens = Tokens(model.tokenize, texts)
 
-    def compute(missing: list[int]) -> Iterator[Tensor]:
-        for batch in _batches(missing, _TEXTS_AT_ONCE):
-            tokens = model.tokenize([texts[index] for index in batch])
+    def run(batches: list[list[int]]) -> Iterator[Tensor]:
+        for batch in batches:
             with autocast(chosen, device):
-                yield tower.features(**{name: ids.to(device) for name, ids in tokens.items()})
+                yield tower.features(
+                    **{name: ids.to(device) for name, ids in tokens.batch(batch).items()}
+                )
 
-    keys = []
-    for batch in _batches(texts, _TEXTS_AT_ONCE):
-        tokens = model.tokenize(batch)
-        for ids, mask in zip(tokens["input_ids"], tokens["attention_mask"], strict=True):
-            keys.append(hashlib.sha256(ids[mask.bool()].numpy().tobytes()).hexdigest())
-    return _Cache(model, "text", chosen).fill(keys, compute, "text features", progress)
+    filling = _Filling(tower, "text", lambda index: repr(texts[index][:80]), chosen, progress)
+    said = ingredients(model, "text", chosen)
+    if said is None:
+        return filling.live(tokens.batches(range(len(texts)), _TEXTS_AT_ONCE), run)
+    store = Store(said, tokens.keys())
+    return filling.fill(store, tokens.batches(store.missing(), _TEXTS_AT_ONCE), run, _TEXTS_AT_ONCE)
 
 
 def prefetched(
@@ -118,95 +156,95 @@ def prefetched(
             running.append(start(items[index + 2]))
 
 
-class _Cache:
-    """Rows of features on disk, each under the hash of its input.
+class _Filling:
+    """An encoder at work on what no row is kept of.
 
-    The folder's name is a hash of all that could change a row: the component with its arguments
-    and origin, weights, preprocessing, precision, library versions. A run adds one file with what
-    it computed; files appear whole, and two runs that compute the same rows do each other no harm.
+    Args:
+        name: of an input, for messages.
     """
 
-    def __init__(self, model: CLIP, side: Literal["image", "text"], precision: str) -> None:
-        self.tower: Any = getattr(model, f"{side}_encoder")
-        self.folder: Path | None = None
-        if "encoder" not in self.tower.frozen_parts or model.spec is None:
-            return
-        encoder = self.tower.encoder
-        preprocess = getattr(encoder, "preprocess", None)
-        said = {
-            "component": getattr(model.spec, side).encoder.model_dump(mode="json"),
-            "origin": model.provenance[f"{side}.encoder"],
-            "weights": state_sha256(encoder),
-            "architecture": str(encoder),
-            "preprocess": preprocess.as_json()
-            if isinstance(preprocess, Preprocess)
-            else str(preprocess),
-            "tokens": getattr(self.tower.head, "takes_tokens", False),
-            "precision": precision,
-            "versions": [
-                version(name) for name in ("torch", "torchvision", "timm", "transformers")
-            ],
-        }
-        key = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-        self.folder = cache_folder("features", key)
-
-    def fill(
+    def __init__(
         self,
-        keys: Sequence[str],
-        compute: Callable[[list[int]], Iterator[Tensor]],
-        title: str,
+        tower: Any,
+        side: _Side,
+        name: Callable[[int], str],
+        precision: Literal["fp32", "bf16"],
         progress: Progress | None,
-    ) -> Tensor:
-        """A row for every key; those not on disk are computed, given their indices."""
-        rows = self._read()
-        first = {key: index for index, key in reversed(list(enumerate(keys))) if key not in rows}
-        missing = sorted(first.values())
+    ) -> None:
+        self.tower, self.side, self.name = tower, side, name
+        self.precision, self.progress = precision, progress
+
+    def live(self, batches: list[list[int]], run: _Run) -> Features:
+        """Rows in memory, of an encoder that may say something else next time."""
+        order = [index for batch in batches for index in batch]
         done: list[Tensor] = []
         with evaluating(self.tower), torch.no_grad():
-            for batch in compute(missing) if missing else ():
-                done.append(batch.float().cpu())
-                if progress:
-                    progress(title, sum(map(len, done)), len(missing))
-        if missing:
-            computed = torch.cat(done)
-            self._write([keys[index] for index in missing], computed)
-            rows |= {keys[index]: row for index, row in zip(missing, computed, strict=True)}
-        return torch.stack([rows[key] for key in keys])
+            for rows in run(batches):
+                done.append(_kept_as(rows))
+                self._tell(sum(map(len, done)), len(order))
+        row_of = {index: row for row, index in enumerate(order)}
+        return Features([torch.cat(done)], [(0, row_of[index]) for index in range(len(order))])
 
-    def _read(self) -> dict[str, Tensor]:
-        rows: dict[str, Tensor] = {}
-        for path in sorted(self.folder.glob("*.safetensors")) if self.folder else ():
-            try:
-                with safe_open(path, "pt") as file:
-                    keys = json.loads(file.metadata()["keys"])
-                    rows |= dict(zip(keys, file.get_tensor("features"), strict=True))
-            except (SafetensorError, OSError, ValueError, KeyError, TypeError):
-                path.unlink(missing_ok=True)  # damaged: computed again, nothing is lost
-        return rows
+    def fill(self, store: Store, batches: list[list[int]], run: _Run, size: int) -> Features:
+        """Rows from the store, which those that it misses are added to.
 
-    def _write(self, keys: list[str], features: Tensor) -> None:
-        if self.folder is None:
-            return
-        handle, draft = tempfile.mkstemp(dir=self.folder, suffix=".part")
-        os.close(handle)
+        Every batch is filled up to one size, so that what is said of an input does not depend on how
+        many others were missing: the same sums run in the same order.
+        """
+        total, done = sum(map(len, batches)), 0
+        full = [batch + batch[-1:] * (size - len(batch)) for batch in batches]
         try:
-            save_file({"features": features}, draft, {"keys": json.dumps(keys)})
-            with open(draft, "rb+") as file:
-                os.fsync(file.fileno())
-            os.replace(draft, Path(draft).with_suffix(".safetensors"))
-        except BaseException:
-            Path(draft).unlink(missing_ok=True)
-            raise
+            with evaluating(self.tower), torch.no_grad():
+                for batch, computed in zip(batches, run(full), strict=True):
+                    rows = _kept_as(computed[: len(batch)])
+                    self._check_finite(batch, rows)
+                    if not done:
+                        again = _kept_as(next(run([batch[:1] * size])))
+                        self._check_repeats(batch[0], rows[0], again)
+                        store.expect(total, rows[0])
+                    self._add(store, batch, rows)
+                    done += len(batch)
+                    self._tell(done, total)
+        finally:
+            store.flush()  # what is done is done, even if the next picture cannot be read
+        return store.features()
+
+    def _add(self, store: Store, batch: list[int], rows: Tensor) -> None:
+        try:
+            store.add([store.keys[index] for index in batch], rows)
+        except ValueError as error:
+            raise DataError(
+                f"{self.name(batch[0])}: the {self.side} encoder gives features of another kind: "
+                f"{error}"
+            ) from error
+
+    def _check_finite(self, batch: list[int], rows: Tensor) -> None:
+        finite = rows.flatten(1).isfinite().all(1)
+        if not finite.all():
+            name = self.name(batch[int(finite.logical_not().nonzero()[0])])
+            raise DataError(f"{name}: the {self.side} encoder gives NaN or infinity for it")
+
+    def _check_repeats(self, index: int, row: Tensor, again: Tensor) -> None:
+        """Refuse an encoder that is random in eval mode, or lets the other inputs of a batch matter.
+
+        Args:
+            again: what it says of the same input, in a batch of nothing else.
+        """
+        gap = (again.float() - row.float()).flatten(1).norm(dim=1).max() / row.float().norm()
+        if gap > _NOISE[self.precision]:
+            raise SpecError(
+                f"{self.side}.encoder: is frozen, and for {self.name(index)} it gives other features "
+                f"when it runs again (they differ by {gap:.0%} of their length): it is random in eval "
+                f"mode, or mixes the inputs of a batch, so that its features cannot be kept. Set "
+                f"{self.side}.train to full, or choose another encoder"
+            )
+
+    def _tell(self, done: int, total: int) -> None:
+        if self.progress:
+            self.progress(f"{self.side} features", done, total)
 
 
-def _batches(items: Sequence[_T], size: int) -> list[Sequence[_T]]:
-    return [items[start : start + size] for start in range(0, len(items), size)]
-
-
-def _file_sha256(path: Path | Held) -> str:
-    try:
-        if isinstance(path, Held):
-            return hashlib.sha256(path.read()).hexdigest()
-        return sha256_of(path)
-    except OSError as error:
-        raise DataError(f"{path}: the picture cannot be read: {error.strerror}") from error
+def _kept_as(rows: Tensor) -> Tensor:
+    """On the CPU, in the type they were computed in; in float32 if that is wider than it."""
+    narrow = rows.dtype in (torch.bfloat16, torch.float16, torch.float32)
+    return rows.detach().to("cpu", rows.dtype if narrow else torch.float32)

@@ -18,7 +18,7 @@ from zoo.data.held import Held
 from zoo.data.pairs import Pair
 from zoo.errors import DataError, SpecError
 from zoo.recipe import Recipe
-from zoo.training.features import Progress, image_features, text_features
+from zoo.training.features import Features, Progress, image_features, text_features
 from zoo.training.order import Draws, Order
 
 __all__ = ["Batch", "Feed"]
@@ -96,8 +96,8 @@ class Feed:
         for pair in pairs:
             self._first_row.append(self._first_row[-1] + len(pair.captions))
         self.pictures, self._picture_ids = _distinct([pair.picture for pair in pairs])
-        self._image_features: Any = None
-        self._text_features: Any = None
+        self._image_features: Features | None = None
+        self._text_features: Features | None = None
         self._teacher: dict[str, Any] = {}
         if "encoder" in image.frozen_parts:
             if recipe.augmentation.active:
@@ -161,15 +161,14 @@ class Feed:
             for index, caption in zip(draws.pairs, draws.captions, strict=True)
         ]
         sides = {"teacher_image_embeds": images, "teacher_text_embeds": texts}
-        frozen_text = self._text_features is not None
         return Batch(
             image_ids=torch.tensor(images),
             text_ids=torch.tensor(texts),
             pictures=pictures,
-            image_features=None if pictures is not None else self._image_features[images],
-            text_features=self._text_features[texts] if frozen_text else None,
+            image_features=self._image_features[images] if self._image_features else None,
+            text_features=self._text_features[texts] if self._text_features else None,
             tokens=None
-            if frozen_text
+            if self._text_features
             else self.model.tokenize([self.captions[row] for row in texts]),
             teacher={name: embeds[sides[name]] for name, embeds in self._teacher.items()} or None,
         )
@@ -208,7 +207,7 @@ class _Drawn(Sampler[list[tuple[int, int]]]):
 class _Embeds:
     """Embeddings of a teacher's tower: a row is projected when it is asked for."""
 
-    def __init__(self, tower: Any, features: Any) -> None:
+    def __init__(self, tower: Any, features: Features) -> None:
         self.tower, self.features = tower, features
 
     def __getitem__(self, rows: list[int]) -> Tensor:

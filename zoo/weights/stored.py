@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from zoo.cache import cache_folder
+from zoo.cache import cache_folder, features_folder
 from zoo.weights.address import downloads_folder
 from zoo.weights.download import PARTIAL, discard, is_running
 from zoo.weights.read import sha256_of
@@ -18,7 +18,7 @@ from zoo.weights.record import Record, pin_of, records
 __all__ = ["Kept", "kept", "prunable", "remove", "verdicts"]
 
 _DAY = 86_400.0
-Cache = Literal["hub", "torch hub", "downloads", "computed"]
+Cache = Literal["hub", "torch hub", "downloads", "computed", "features"]
 Check = Literal["pinned", "recorded", ""]
 _SHARED = ("hub", "torch hub")
 """Caches that other programs use too: zoo takes nothing whole out of them."""
@@ -42,7 +42,7 @@ class Kept:
 
 
 def kept() -> list[Kept]:
-    """Everything in the four caches, by cache and name."""
+    """Everything in the caches, by cache and name; but features, which `zoo.training.room` lists."""
     return [*_of_the_hub(), *_of_torch_hub(), *_downloads(), *_computed()]
 
 
@@ -125,7 +125,7 @@ def _downloads() -> Iterator[Kept]:
 def _computed() -> Iterator[Kept]:
     for folder in sorted(path for path in cache_folder().iterdir() if path.is_dir()):
         inside = [path.stat() for path in folder.rglob("*") if path.is_file()]
-        if folder == downloads_folder() or not inside:
+        if folder in (downloads_folder(), features_folder()) or not inside:
             continue
         used = max(max(each.st_atime, each.st_mtime) for each in inside)
         yield Kept("computed", folder.name, folder, sum(each.st_size for each in inside), used, "")

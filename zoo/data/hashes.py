@@ -1,0 +1,169 @@
+"""What picture files hold, as hashes; a file that has stayed as it was is not read again."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import sqlite3
+import stat
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from zoo.cache import cache_folder
+from zoo.data.held import Held
+from zoo.errors import DataError
+
+__all__ = ["PictureHash", "check_unchanged", "picture_hashes"]
+
+_log = logging.getLogger(__name__)
+
+_MOST = 5_000_000
+"""Files remembered, some hundred bytes each; the first ones go first."""
+_SETTLED = 2_000_000_000
+"""Nanoseconds. A younger file could change again and bear the same time, on a coarse clock."""
+_AT_ONCE = 256
+
+State = tuple[int, int, int, int, int]
+"""Size, times of change of content and of inode, device, inode."""
+
+
+@dataclass(frozen=True)
+class PictureHash:
+    """The sha256 of a picture's file, and the state in which the file had it; None if it has no own."""
+
+    sha256: bytes
+    state: State | None
+
+
+def picture_hashes(
+    pictures: Sequence[Path | Held],
+    progress: Callable[[str, int, int], None] | None = None,
+    *,
+    workers: int = 2,
+) -> list[PictureHash]:
+    """The hash of each file, from memory where size, inode and both times of change are the same.
+
+    The time of the inode's change, which no program can set, gives away a change that keeps the other
+    times. Windows has none: there a file that was changed and given its former time passes for the
+    former one.
+
+    Raises:
+        DataError: a file cannot be read; the message names it.
+    """
+    found: list[PictureHash | None] = [None] * len(pictures)
+    states = [_state(picture) for picture in pictures]
+    with _memory() as memory:
+        for index, (picture, state) in enumerate(zip(pictures, states, strict=True)):
+            sha256 = memory.get(picture, state)
+            if sha256 is not None:
+                found[index] = PictureHash(sha256, state)
+        missing = [index for index, each in enumerate(found) if each is None]
+        with ThreadPoolExecutor(max(workers, 1)) as pool:
+            for start in range(0, len(missing), _AT_ONCE):
+                batch = missing[start : start + _AT_ONCE]
+                began = time.time_ns()
+                hashes = pool.map(_hash, [pictures[index] for index in batch])
+                for index, sha256 in zip(batch, hashes, strict=True):
+                    picture, state = pictures[index], states[index]
+                    check_unchanged(picture, state)
+                    found[index] = PictureHash(sha256, state)
+                    if state is not None and max(state[1:3]) < began - _SETTLED:
+                        memory.put(picture, state, sha256)
+                if progress:
+                    progress("hashing pictures", start + len(batch), len(missing))
+    return [each for each in found if each is not None]
+
+
+def check_unchanged(picture: Path | Held, state: State | None) -> None:
+    """Raise `DataError` if a file is not any more what it was when it was hashed."""
+    if _state(picture) != state:
+        raise DataError(f"{picture}: the picture changed while it was in use; run again")
+
+
+class _Memory:
+    """Hashes by path and state, in SQLite; several processes may use it at once."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+        database.execute(
+            "CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, state TEXT, sha256 BLOB)"
+        )
+        self._new: list[tuple[bytes, str, bytes]] = []
+
+    def get(self, picture: Path | Held, state: State | None) -> bytes | None:
+        if state is None or isinstance(picture, Held):
+            return None
+        row = self._database.execute(
+            "SELECT sha256 FROM files WHERE path = ? AND state = ?", (_name(picture), _text(state))
+        ).fetchone()
+        return bytes(row[0]) if row else None
+
+    def put(self, picture: Path | Held, state: State, sha256: bytes) -> None:
+        if not isinstance(picture, Held):
+            self._new.append((_name(picture), _text(state), sha256))
+
+    def save(self) -> None:
+        if not self._new:
+            return
+        with self._database:
+            self._database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", self._new)
+            self._database.execute(
+                "DELETE FROM files WHERE rowid <= (SELECT max(rowid) FROM files) - ?", (_MOST,)
+            )
+
+
+@contextlib.contextmanager
+def _memory() -> Iterator[_Memory]:
+    """The memory; what was put in is kept even if the work breaks off."""
+    path = cache_folder("picture-hashes") / "hashes.sqlite"
+    with contextlib.ExitStack() as stack:
+        try:
+            memory = _Memory(stack.enter_context(contextlib.closing(_open(path))))
+        except sqlite3.DatabaseError as error:
+            _log.warning("%s: %s; pictures are hashed anew", path, error)
+            stack.close()
+            path.unlink(missing_ok=True)
+            memory = _Memory(stack.enter_context(contextlib.closing(_open(path))))
+        try:
+            yield memory
+        finally:
+            memory.save()
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=60)
+
+
+def _name(picture: Path) -> bytes:
+    return os.fsencode(os.path.abspath(picture))
+
+
+def _text(state: State) -> str:
+    return " ".join(map(str, state))
+
+
+def _state(picture: Path | Held) -> State | None:
+    if isinstance(picture, Held):
+        return None
+    try:
+        found = os.stat(picture)
+    except OSError as error:
+        raise DataError(f"{picture}: the picture cannot be read: {error.strerror}") from error
+    if not stat.S_ISREG(found.st_mode):  # one would wait for a pipe
+        raise DataError(f"{picture}: not a file, and a picture is one")
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_dev, found.st_ino
+
+
+def _hash(picture: Path | Held) -> bytes:
+    if isinstance(picture, Held):
+        return hashlib.sha256(picture.read()).digest()
+    try:
+        with open(picture, "rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError as error:
+        raise DataError(f"{picture}: the picture cannot be read: {error.strerror}") from error

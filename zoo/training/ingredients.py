@@ -1,0 +1,77 @@
+"""All that could change what a frozen encoder says of an input: the key that its features are under."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.metadata import version
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from zoo.clip import CLIP
+from zoo.encoders.preprocess import Preprocess
+from zoo.weights.read import state_sha256
+
+__all__ = ["ingredients", "is_frozen"]
+
+_LIBRARIES = ("clip-zoo", "torch", "torchvision", "timm", "transformers", "pillow")
+_FORMAT = 2
+
+
+def is_frozen(tower: Any) -> bool:
+    """Whether all of a tower's encoder stands still, so that its features may be kept."""
+    return "encoder" in tower.frozen_parts and not any(
+        parameter.requires_grad for parameter in tower.encoder.parameters()
+    )
+
+
+def ingredients(
+    model: CLIP, side: Literal["image", "text"], precision: str
+) -> dict[str, Any] | None:
+    """What the features of one side depend on besides the input; None if they cannot be kept.
+
+    They cannot of an encoder that is not frozen as a whole, of a model without a spec, and with a
+    preprocessing that is not data. A tokenizer is no ingredient: what it makes of a text is the input.
+    """
+    tower: Any = getattr(model, f"{side}_encoder")
+    if not is_frozen(tower) or model.spec is None or f"{side}.encoder" not in model.provenance:
+        return None
+    encoder = tower.encoder
+    origin = model.provenance[f"{side}.encoder"]
+    found: dict[str, Any] = {
+        "format": _FORMAT,
+        "side": side,
+        "component": getattr(model.spec, side).encoder.model_dump(mode="json"),
+        "origin": {name: origin.get(name) for name in ("name", "origin", "target")},
+        "weights": state_sha256(encoder),
+        "buffers": _unsaved_buffers(encoder),
+        "architecture": str(encoder),
+        "tokens": bool(getattr(tower.head, "takes_tokens", False)),
+        "views": "as preprocessed",
+        "precision": precision,
+        "device": next((each.device.type for each in encoder.parameters()), "cpu"),
+        "libraries": {name: version(name) for name in _LIBRARIES},
+    }
+    if side == "image":
+        preprocess = encoder.preprocess
+        if not isinstance(preprocess, Preprocess):
+            return None
+        kind = type(preprocess)
+        found["preprocess"] = {
+            "kind": f"{kind.__module__}.{kind.__qualname__}",
+            **preprocess.as_json(),
+        }
+    return found
+
+
+def _unsaved_buffers(module: nn.Module) -> str:
+    """A hash over the tensors that no state dict has, such as tables of positions."""
+    saved = module.state_dict().keys()
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.named_buffers()):
+        if name not in saved:
+            plain = tensor.detach().cpu().contiguous()
+            digest.update(f"{name} {plain.dtype} {tuple(plain.shape)}\n".encode())
+            digest.update(plain.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
