@@ -9,14 +9,21 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from filelock import FileLock
 
 import zoo
 from zoo.cache import cache_folder
+from zoo.training.presence import Presence
+from zoo.training.shards import touch
+from zoo.training.store import Store
 from zoo.weights.address import downloads_folder
 from zoo.weights.record import records, verified
 
 URL = "https://download.pytorch.org/models/resnet50-11ad3fa6.pth"
+
+
+OLD = time.time() - 100 * 86_400
 
 
 def zoo_command(*words):
@@ -28,14 +35,13 @@ def zoo_command(*words):
 
 @pytest.fixture
 def some(resnet50_in_torch_hub):
-    """One recorded file of torch hub, one download and its broken-off sister, and old features."""
+    """One recorded file of torch hub, one download and its broken-off sister, and old pictures."""
     verified(resnet50_in_torch_hub, URL)
     for name in ("0123-mine.pth", "4567-other.pth.part", "4567-other.pth.lock"):
         (downloads_folder() / name).write_bytes(b"x" * 1_000_000)
-    features = cache_folder("features", "key") / "features.bin"
-    features.write_bytes(b"x" * 2_000_000)
-    old = time.time() - 100 * 86_400
-    os.utime(features, (old, old))
+    pictures = cache_folder("rendered") / "pictures.bin"
+    pictures.write_bytes(b"x" * 2_000_000)
+    os.utime(pictures, (OLD, OLD))
     return resnet50_in_torch_hub
 
 
@@ -46,12 +52,12 @@ def test_list_and_size(some):
     assert found["resnet50-11ad3fa6.pth"]["check"] == "recorded"
     assert found["resnet50-11ad3fa6.pth"]["path"] == str(some)
     assert found["0123-mine.pth"]["cache"] == "downloads"
-    assert found["features"] == {
+    assert found["rendered"] == {
         "cache": "computed",
-        "name": "features",
-        "path": str(cache_folder("features")),
+        "name": "rendered",
+        "path": str(cache_folder("rendered")),
         "size": 2_000_000,
-        "used": found["features"]["used"],
+        "used": found["rendered"]["used"],
         "check": "",
     }
     assert re.search(
@@ -86,12 +92,12 @@ def test_verify_and_forget(some):
 
 
 def test_prune(some):
-    gone = [cache_folder() / "features", downloads_folder() / "4567-other.pth.part"]
+    gone = [cache_folder() / "rendered", downloads_folder() / "4567-other.pth.part"]
     status, out, error = zoo_command("cache", "prune", "--dry-run")
     assert (status, error) == (0, "would be removed\n")
     assert [line.split()[0] for line in out.splitlines()[2:]] == [
         "4567-other.pth.part",
-        "features",
+        "rendered",
         "total",
     ]
     assert all(path.exists() for path in gone)
@@ -119,6 +125,88 @@ def test_prune_leaves_downloads_that_go_on(some):
         assert not (folder / "going-on.pth.lock").exists()
         (folder / "download.pth.a1b2c3.partial").unlink()
     assert some.is_file()
+
+
+@pytest.fixture
+def features():
+    """Three rows of one encoder, which a process of another age has used."""
+    keys = [bytes([number]) * 32 for number in range(3)]
+    store = Store({"side": "image", "component": {"name": "tiny", "args": {}}}, keys)
+    store.add(keys, torch.arange(6.0).reshape(3, 2))
+    store.flush()
+    folder = store.folder
+    del store
+    (shard,) = folder.glob("*.safetensors")
+    os.utime(shard, (OLD, OLD))
+    return shard
+
+
+def test_features_are_listed_and_verified(features):
+    key, size = features.parent.name, features.stat().st_size
+    status, out, _ = zoo_command("cache", "features", "--json")
+    assert status == 0
+    assert json.loads(out) == {
+        "features": [
+            {
+                "key": key,
+                "path": str(features.parent),
+                "rows": 3,
+                "size": size,
+                "used": pytest.approx(OLD),
+                "in_use": False,
+                "about": {"side": "image", "component": {"name": "tiny", "args": {}}},
+            }
+        ],
+        "size": size,
+        "limit": 20_000_000_000,
+    }
+    out = zoo_command("cache", "features")[1]
+    assert re.search(
+        rf"^image tiny {key[:8]} +3 +0\.0 MB +{time.strftime('%Y-%m-%d', time.localtime(OLD))}",
+        out,
+        re.M,
+    )
+    assert "0.0 MB of the 20,000.0 MB that they may take (ZOO_CACHE_LIMIT)" in out
+    listed = json.loads(zoo_command("cache", "list", "--json")[1])
+    (kept,) = [each for each in listed if each["cache"] == "features"]
+    assert (kept["name"], kept["size"], kept["check"]) == (
+        f"image tiny {key[:8]}",
+        size,
+        "recorded",
+    )
+    assert json.loads(zoo_command("cache", "size", "--json")[1])["features"] == size
+    assert zoo_command("cache", "verify") == (0, f"same    features  {features}\n", "")
+    content = features.read_bytes()
+    features.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    status, out, error = zoo_command("cache", "verify")
+    assert status == 1
+    assert out == f"changed features  {features}: its content is not what was written\n"
+    assert error.startswith(f"error: {features}: damaged. The next run that needs one discards it")
+
+
+def test_old_features_are_pruned_unless_in_use(features):
+    key = features.parent.name
+    _, out, error = zoo_command("cache", "prune", "--dry-run")
+    assert f"image tiny {key[:8]}" in out
+    assert error == "would be removed\n"
+    assert features.exists()
+    presence = Presence(features.parent)
+    touch(features)  # as a process does that uses it
+    assert zoo_command("cache", "prune", "--older-than", "0")[1] == "nothing to remove\n"
+    assert "in use" in zoo_command("cache", "features")[1]
+    del presence
+    assert zoo_command("cache", "prune", "--older-than", "0")[2] == "removed\n"
+    assert not features.parent.exists()
+    assert zoo_command("cache", "features")[1].startswith("no features are kept\n")
+
+
+def test_a_limit_that_is_no_size(monkeypatch):
+    monkeypatch.setenv("ZOO_CACHE_LIMIT", "20 gigs")
+    assert zoo_command("cache", "features") == (
+        1,
+        "",
+        "error: ZOO_CACHE_LIMIT is a size such as 20GB or 500 MiB, not '20 gigs'\n",
+    )
 
 
 def test_fetch_of_a_saved_model(resnet50_in_torch_hub, tmp_path):

@@ -1,110 +1,613 @@
 """Cached features: what the encoder says, computed once, under a key of all that matters."""
 
-from dataclasses import replace
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
-from zoo.errors import DataError
+import zoo
+from zoo.clip import evaluating
+from zoo.data.held import Held
+from zoo.encoders.preprocess import Preprocess
+from zoo.errors import CacheError, DataError, SpecError
+from zoo.training import ingredients as ingredients_module
 from zoo.training.features import image_features, text_features
+from zoo.training.ingredients import ingredients
+
+TEXTS = ["a red picture", "blue", "a green one of four", "red", "blue"]
 
 
-def other_encoder(tower):
-    return tower.model_copy(
-        update={"encoder": tower.encoder.model_copy(update={"args": {"drop_rate": 0.5}})}
+def paths(pairs):
+    return [pair.picture for pair in pairs]
+
+
+def folders(tmp_path):
+    return sorted(each for each in (tmp_path / "zoo-cache" / "features").iterdir() if each.is_dir())
+
+
+class Told(list):
+    """What of a title was told as done."""
+
+    def __call__(self, title, done, total):
+        if title.endswith("features"):
+            self.append((done, total))
+
+
+def test_they_are_what_the_encoder_says(model, pairs):
+    built = model().eval()
+    found = image_features(built, paths(pairs), precision="fp32")
+    batch = torch.stack([built.preprocess(path) for path in paths(pairs)])
+    with torch.no_grad():
+        torch.testing.assert_close(found.tensor(), built.image_encoder.encoder(batch))
+    found = text_features(built, TEXTS, precision="fp32")
+    table = built.text_encoder.encoder.table.weight.double().detach().numpy()
+    for row, text in enumerate(TEXTS):
+        ids = [1 + sum(map(ord, word)) % 63 for word in text.split()][:4]
+        expected = torch.tensor(np.mean(table[ids], axis=0), dtype=torch.float32)
+        torch.testing.assert_close(found[[row]][0], expected)
+
+
+@pytest.mark.parametrize("train", ["head", "full"])
+def test_they_come_in_the_order_of_the_inputs(model, pairs, train):
+    built = model(train, train)
+    for compute, inputs in ((image_features, paths(pairs)), (text_features, TEXTS)):
+        whole = compute(built, inputs, precision="fp32").tensor()
+        for index, each in enumerate(inputs):
+            alone = compute(built, [each], precision="fp32").tensor()
+            torch.testing.assert_close(alone[0], whole[index], atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_company_of_an_input_does_not_matter(model, pairs, precision, tmp_path, monkeypatch):
+    """Bit for bit, so that what happens to be cached already does not change a training run."""
+    at_once = [
+        image_features(model(), paths(pairs), precision=precision).tensor(),
+        text_features(model(), TEXTS, precision=precision).tensor(),
+    ]
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "other"))
+    for some in ([3], [7, 1], [11, 0, 5]):
+        image_features(model(), [paths(pairs)[index] for index in some], precision=precision)
+    text_features(model(), ["something else", *TEXTS[2:3]], precision=precision)
+    one_by_one = [
+        image_features(model(), paths(pairs), precision=precision).tensor(),
+        text_features(model(), TEXTS, precision=precision).tensor(),
+    ]
+    for first, second in zip(at_once, one_by_one, strict=True):
+        assert torch.equal(first, second)
+
+
+def test_only_what_is_new_is_computed(model, pairs):
+    told = Told()
+    first = image_features(model(), paths(pairs)[:5], told)
+    assert told[-1] == (5, 5)
+    told.clear()
+    again = image_features(model(), [*paths(pairs), paths(pairs)[0]], told)
+    assert told[-1] == (7, 7)
+    assert torch.equal(first.tensor(), again[range(5)])
+    assert torch.equal(again[[0]], again[[12]])
+    told.clear()
+    turned = image_features(model(), paths(pairs)[::-1], told)
+    assert told == []
+    assert torch.equal(turned.tensor(), again[list(range(11, -1, -1))])
+
+
+def test_other_heads_losses_and_captions_share_them(model, pairs):
+    told = Told()
+    image_features(model(), paths(pairs), told)
+    text_features(model(), TEXTS, told)
+    told.clear()
+    other = model("frozen", "head", {"image.head": "linear", "loss": "siglip"})
+    image_features(other, paths(pairs), told)
+    assert told == []
+    text_features(other, [*TEXTS, "one more"], told)
+    assert told == [(1, 1)]
+
+
+def test_captions_of_the_same_tokens_share_a_row(model, tmp_path):
+    told = Told()
+    text_features(model(), ["a  red picture", "a red picture", "red"], told)
+    assert told[-1] == (2, 2)
+
+
+def test_a_text_is_tokenized_once(model):
+    built, seen = model(), []
+    tokenizer = built.text_encoder.encoder.tokenizer
+
+    def counting(texts):
+        seen.extend(texts)
+        return tokenizer(texts)
+
+    built.text_encoder.encoder.tokenizer = counting
+    text_features(built, TEXTS)
+    assert seen == TEXTS
+
+
+@dataclass(frozen=True)
+class OtherPreprocess(Preprocess):
+    """Of another class, with the same data."""
+
+
+def with_preprocess(**changes):
+    def change(model, monkeypatch):
+        encoder = model.image_encoder.encoder
+        encoder.preprocess = replace(encoder.preprocess, **changes)
+
+    return change
+
+
+def of_another_class(model, monkeypatch):
+    encoder = model.image_encoder.encoder
+    encoder.preprocess = OtherPreprocess(**encoder.preprocess.as_json())
+
+
+def with_library(name):
+    def change(model, monkeypatch):
+        real = ingredients_module.version
+        monkeypatch.setattr(
+            ingredients_module, "version", lambda each: "99" if each == name else real(each)
+        )
+
+    return change
+
+
+def weights(model, monkeypatch):
+    next(model.image_encoder.encoder.parameters()).data.flatten()[0] += 1e-3
+
+
+def statistics_of_a_norm(model, monkeypatch):
+    buffers = dict(model.image_encoder.encoder.named_buffers())
+    buffer = next(buffers[name] for name in buffers if name.endswith("running_mean"))
+    buffer[0] += 1e-3
+
+
+def unsaved_buffer(model, monkeypatch):
+    model.image_encoder.encoder.register_buffer("table", torch.ones(3), persistent=False)
+
+
+def arguments(model, monkeypatch):
+    tower = model.spec.image
+    encoder = tower.encoder.model_copy(update={"args": {"drop_rate": 0.5}})
+    tower = tower.model_copy(update={"encoder": encoder})
+    model.spec = model.spec.model_copy(update={"image": tower})
+
+
+def architecture(model, monkeypatch):
+    for name, module in list(model.image_encoder.encoder.named_modules()):
+        if isinstance(module, nn.ReLU):
+            model.image_encoder.encoder.set_submodule(name, nn.GELU())
+            return
+    raise AssertionError("there is no ReLU to replace")
+
+
+def version_of_the_origin(model, monkeypatch):
+    model.provenance["image.encoder"]["origin"].update(version="2.0")
+
+
+def tokens(model, monkeypatch):
+    model.image_encoder.head.takes_tokens = True
+
+
+CHANGES = {
+    "weights": weights,
+    "statistics": statistics_of_a_norm,
+    "buffers": unsaved_buffer,
+    "arguments": arguments,
+    "architecture": architecture,
+    "origin": version_of_the_origin,
+    "tokens": tokens,
+    "interpolation": with_preprocess(interpolation="nearest"),
+    "mean": with_preprocess(mean=(0.1, 0.2, 0.3)),
+    "std": with_preprocess(std=(0.1, 0.2, 0.3)),
+    "crop": with_preprocess(crop=(64, 64)),
+    "resize": with_preprocess(resize=77),
+    "class of the preprocessing": of_another_class,
+    **{name: with_library(name) for name in ingredients_module._LIBRARIES},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_every_ingredient_changes_the_key(model, pairs, change, tmp_path, monkeypatch):
+    """And nothing else does: a model built again has the same."""
+    for _ in range(2):
+        image_features(model(), paths(pairs)[:2], precision="fp32")
+    assert len(folders(tmp_path)) == 1
+    changed = model()
+    change(changed, monkeypatch)
+    told = Told()
+    image_features(changed, paths(pairs)[:2], told, precision="fp32")
+    assert told[-1] == (2, 2)
+    assert len(folders(tmp_path)) == 2
+
+
+def test_precision_side_and_device_are_ingredients(model, pairs, tmp_path):
+    for precision in ("fp32", "bf16"):
+        image_features(model(), paths(pairs)[:2], precision=precision)
+        text_features(model(), TEXTS, precision=precision)
+    assert len(folders(tmp_path)) == 4
+    on = [
+        ingredients(model(), "image", "fp32", torch.device(name))
+        for name in ("cpu", "cuda", "cuda:1")
+    ]
+    assert on[0] != on[1] == on[2]
+
+
+def test_every_ingredient_is_tested():
+    """A new one needs a test above."""
+    built = zoo.build("resnet50-clip", pretrained=False, towers="image")
+    built.image_encoder.frozen_parts = ("encoder",)
+    built.image_encoder.encoder.requires_grad_(False)
+    assert set(ingredients(built, "image", "fp32", torch.device("cpu"))) == {
+        "format",
+        "side",
+        "component",
+        "origin",
+        "weights",
+        "buffers",
+        "architecture",
+        "tokens",
+        "views",
+        "precision",
+        "device",
+        "libraries",
+        "preprocess",
+    }
+
+
+def test_tokens_are_the_input_of_a_text(model):
+    """Another tokenizer with the same ids shares rows; one with other ids, or another mask, does not."""
+    built, told = model(), Told()
+    encoder = built.text_encoder.encoder
+    tokenizer = encoder.tokenizer
+    text_features(built, ["a red picture"], told)
+    encoder.tokenizer = lambda texts: tokenizer(list(texts))
+    told.clear()
+    text_features(built, ["a red picture"], told)
+    assert told == []
+
+    def other_ids(texts):
+        said = tokenizer(texts)
+        return {**said, "input_ids": said["input_ids"] + said["attention_mask"]}
+
+    def other_mask(texts):
+        said = tokenizer(texts)
+        mask = said["attention_mask"].clone()
+        mask[:, 0] = 0
+        return {**said, "attention_mask": mask}
+
+    for other in (other_ids, other_mask):
+        encoder.tokenizer = other
+        text_features(built, ["a red picture"], told)
+        assert told == [(1, 1)]
+        told.clear()
+
+
+def test_what_trains_is_not_cached(model, pairs, tmp_path):
+    for train in ("full", {"last": 1}, {"lora": {"rank": 2}}):
+        image_features(model(train), paths(pairs)[:2])
+    thawed = model("head")
+    next(thawed.image_encoder.encoder.parameters()).requires_grad_(True)
+    image_features(thawed, paths(pairs)[:2])
+    free = model("head")
+    free.image_encoder.encoder.preprocess = lambda picture: torch.zeros(3, 32, 32)
+    image_features(free, paths(pairs)[:2])
+    assert not (tmp_path / "zoo-cache" / "features").exists()
+
+
+def test_they_are_kept_as_they_were_computed(model, pairs):
+    class Half(nn.Module):
+        def __init__(self, encoder):
+            super().__init__()
+            self.encoder, self.preprocess = encoder, encoder.preprocess
+
+        def forward(self, images):
+            return self.encoder(images).bfloat16()
+
+    built = model()
+    full = image_features(built, paths(pairs), precision="fp32")
+    built.image_encoder.encoder = Half(built.image_encoder.encoder)
+    half = image_features(built, paths(pairs), precision="fp32")
+    again = image_features(built, paths(pairs), precision="fp32")
+    assert half.nbytes == again.nbytes == full.nbytes // 2 == full.tensor().nbytes // 2
+    assert half.tensor().dtype == torch.float32
+    assert torch.equal(half.tensor(), full.tensor().bfloat16().float())
+    assert torch.equal(again.tensor(), half.tensor())
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_what_is_no_number_is_refused_by_name(model, pairs, bad, tmp_path):
+    built = model()
+    red = paths(pairs).index(next(path for path in paths(pairs) if path.name == "blue-1.png"))
+    encoder = built.image_encoder.encoder
+    picture = built.preprocess(paths(pairs)[red])
+
+    def spoil(module, inputs, output):
+        same = (inputs[0] == picture).flatten(1).all(1)
+        return torch.where(same[:, None], bad, output)
+
+    encoder.register_forward_hook(spoil)
+    with pytest.raises(DataError, match=r"blue-1.png: the image encoder gives NaN or infinity"):
+        image_features(built, paths(pairs))
+    told = Told()
+    image_features(built, paths(pairs)[:red], told)
+    assert told[-1] == (red, red)  # what came together with it was not kept
+
+    table = built.text_encoder.encoder.table
+    table.weight.data[1 + sum(map(ord, "blue")) % 63] = bad
+    with pytest.raises(DataError, match=r"'blue': the text encoder gives NaN or infinity for it"):
+        text_features(built, ["red", "blue"])
+
+
+class Unsteady(nn.Module):
+    """A text encoder that is random in eval mode, or lets the texts of a batch mix."""
+
+    out_dim, context_length = 16, 4
+
+    def __init__(self, *, weights=None, how="random"):
+        super().__init__()
+        self.how, self.table = how, nn.Embedding(99, 16)
+
+    def tokenizer(self, texts):
+        ids = torch.tensor([[1 + sum(map(ord, text)) % 90] for text in texts])
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+    def forward(self, input_ids, attention_mask):
+        said = self.table(input_ids)[:, 0]
+        if self.how == "random":
+            return said + torch.randn_like(said)
+        if self.how == "noisy":
+            return said * (1 + 1e-6 * torch.randn_like(said))
+        return said - said.mean(0) + 1e-2
+
+
+@pytest.mark.parametrize("how", ["random", "mixing", "noisy"])
+def test_an_encoder_that_is_not_deterministic_is_refused(model, how, tmp_path):
+    zoo.register("text_encoder", "unsteady", Unsteady)
+    built = model(changes={"text.encoder": {"name": "unsteady", "args": {"how": how}}})
+    if how == "noisy":  # as the kernels of some devices are
+        assert len(text_features(built, TEXTS, precision="fp32")) == len(TEXTS)
+        return
+    with pytest.raises(
+        SpecError,
+        match=r"text.encoder: is frozen, and for 'a red picture' it gives other features when it "
+        r"runs again \(they differ by \d+% of their length\): it is random in eval mode, or mixes "
+        r"the inputs of a batch, .*Set text.train to full",
+    ):
+        text_features(built, TEXTS, precision="fp32")
+    assert not list((tmp_path / "zoo-cache").rglob("*.safetensors"))
+
+
+def test_features_of_another_shape_are_refused(model, pairs):
+    built = model()
+    encoder = built.image_encoder.encoder
+    image_features(built, paths(pairs)[:2])
+    encoder.register_forward_hook(lambda module, inputs, output: output[:, :7])
+    with pytest.raises(
+        DataError,
+        match=r"red-2.png: the image encoder gives features of another kind: a row is \(7,\) of "
+        r"\w+, and those before are \(\d+,\) of ",
+    ):
+        image_features(built, paths(pairs))
+
+
+def test_a_damaged_file_is_computed_again_and_told(model, pairs, tmp_path, caplog):
+    before = image_features(model(), paths(pairs)).tensor()
+    (file,) = (tmp_path / "zoo-cache").rglob("*.safetensors")
+    file.write_bytes(file.read_bytes()[:-20])
+    told = Told()
+    assert torch.equal(image_features(model(), paths(pairs), told).tensor(), before)
+    assert told[-1] == (12, 12)
+    assert "discarded, and computed again: not a whole file" in caplog.text
+
+
+def test_another_picture_under_the_same_name(model, pairs):
+    path = pairs[0].picture
+    before = image_features(model(), [path])
+    Image.new("RGB", (40, 40), "white").save(path)
+    assert not torch.equal(image_features(model(), [path]).tensor(), before.tensor())
+
+
+def test_a_picture_that_changes_meanwhile_is_refused(model, pairs):
+    built = model()
+    encoder, path = built.image_encoder.encoder, pairs[0].picture
+
+    class Changing(Preprocess):
+        def __call__(self, picture):
+            Image.new("RGB", (50, 40), "white").save(path)
+            return super().__call__(picture)
+
+    encoder.preprocess = Changing(**encoder.preprocess.as_json())
+    with pytest.raises(DataError, match=r"red-0.png: the picture changed while it was in use"):
+        image_features(built, [path])
+
+
+class InMemory(Held):
+    name, size = "a cell", 0
+
+    def __init__(self, content):
+        self.content, self.size = content, len(content)
+
+    def read(self, most=None):
+        return self.content if most is None else self.content[:most]
+
+
+def test_a_picture_without_a_file_of_its_own_has_the_same_key(model, pairs):
+    told = Told()
+    from_files = image_features(model(), paths(pairs), told)
+    told.clear()
+    held = [InMemory(path.read_bytes()) for path in paths(pairs)]
+    assert torch.equal(image_features(model(), held, told).tensor(), from_files.tensor())
+    assert told == []
+
+
+def test_the_training_mode_is_left_as_it_was(model, pairs):
+    built = model("full").train()
+    image_features(built, paths(pairs)[:2])
+    assert built.image_encoder.encoder.training
+
+
+def test_an_unreadable_picture_is_named_and_what_was_done_is_kept(model, pairs, tmp_path):
+    many = []
+    for number in range(20):
+        many.append(tmp_path / f"{number}.png")
+        Image.new("RGB", (40, 40), (9 * number, 0, 0)).save(many[-1])
+    bad = tmp_path / "bad.png"
+    bad.write_text("no picture")
+    with pytest.raises(DataError, match=r"bad.png: not a whole picture"):
+        image_features(model(), [*many, bad])
+    told = Told()
+    image_features(model(), many, told)
+    assert told == [(4, 4)]  # the first batch of 16 was done
+    with pytest.raises(DataError, match=r"absent.png: the picture cannot be read"):
+        image_features(model(), [tmp_path / "absent.png"])
+    with pytest.raises(DataError, match="there are no pictures to compute features of"):
+        image_features(model(), [])
+    with pytest.raises(DataError, match="there are no texts to compute features of"):
+        text_features(model(), [])
+
+
+def test_what_has_no_room_is_refused_before_the_work(model, pairs, monkeypatch):
+    monkeypatch.setenv("ZOO_CACHE_LIMIT", "1KB")
+    told = Told()
+    with pytest.raises(CacheError, match=r"these features take .* raise ZOO_CACHE_LIMIT"):
+        image_features(model(), paths(pairs), told)
+    assert told == []
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_padding_is_trimmed_exactly(frozen, minilm_in_hub_cache):
+    """Against the encoder on the tokenizer's own padding; a seeded network of MiniLM's size."""
+    texts = ["a cat", "a cat on a table and beside it a dog", "", "two", "a dog " * 30]
+    built = zoo.build(
+        "resnet50-clip",
+        overrides={
+            "text.encoder": "hf/sentence-transformers/all-MiniLM-L6-v2",
+            "text.train": "frozen" if frozen else "full",
+            "text.head": "linear",
+        },
+        towers="text",
     )
+    encoder = built.text_encoder.encoder
+    with evaluating(encoder), torch.no_grad():
+        expected = encoder(**encoder.tokenizer(texts))
+    found = text_features(built, texts, precision="fp32").tensor()
+    torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-4)
 
 
-class TestFeatures:
-    def paths(self, pairs):
-        return [pair.picture for pair in pairs]
+FILL = """
+import sys, time
+from pathlib import Path
+import torch
+import zoo
+sys.path.insert(0, {tests!r})
+from filling import Slow
+from zoo.training import store
+from zoo.training.features import image_features
 
-    def test_they_are_what_the_encoder_says(self, model, pairs):
-        built = model().eval()
-        found = image_features(built, self.paths(pairs), precision="fp32")
-        batch = torch.stack([built.preprocess(path) for path in self.paths(pairs)])
-        with torch.no_grad():
-            torch.testing.assert_close(found, built.image_encoder.encoder(batch))
-        texts = ["a red picture", "blue"]
-        with torch.no_grad():
-            expected = built.text_encoder.encoder(**built.tokenize(texts))
-        torch.testing.assert_close(text_features(built, texts, precision="fp32"), expected)
+store._SECONDS = 0.05
+zoo.register("image_encoder", "slow", Slow)
+torch.manual_seed(0)
+model = zoo.build({{
+    "embedding_dim": 3,
+    "image": {{"encoder": "slow", "head": "identity", "train": "frozen"}},
+    "text": {{"encoder": "slow", "head": "identity"}},
+}}, pretrained=False, towers="image")
+pictures = sorted(Path({pictures!r}).iterdir())
+print("ready", flush=True)
+sys.stdin.readline()
+told = []
+def progress(title, done, total):
+    if title == "image features":
+        told.append(total)
+        print("done", done, flush=True)
+rows = image_features(model, pictures, progress, precision="fp32").tensor()
+torch.save(rows, {out!r})
+print("total", told[0] if told else 0, flush=True)
+"""
 
-    def test_only_what_is_new_is_computed(self, model, pairs):
-        computed = []
 
-        def progress(title, done, total):
-            computed.append((done, total))
+@pytest.fixture
+def filling(tmp_path):
+    """Starts processes that fill one cache with the features of the same 160 pictures."""
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number in range(160):
+        Image.new("RGB", (8, 8), (number, 255 - number, 77)).save(pictures / f"{number:03}.png")
+    started = []
 
-        paths = self.paths(pairs)
-        first = image_features(model(), paths[:5], progress)
-        assert computed[-1] == (5, 5)
-        computed.clear()
-        again = image_features(model(), paths, progress)
-        assert computed[-1] == (7, 7)
-        assert torch.equal(first, again[:5])
-        computed.clear()
-        turned = image_features(model(), paths[::-1], progress)
-        assert computed == []
-        assert torch.equal(turned, again.flip(0))
+    def start(name):
+        code = FILL.format(
+            tests=os.path.dirname(__file__), pictures=str(pictures), out=str(tmp_path / name)
+        )
+        process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", code],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        started.append(process)
+        assert process.stdout.readline() == "ready\n"
+        return process
 
-    @pytest.mark.parametrize(
-        "change",
-        [
-            lambda model: next(model.image_encoder.encoder.parameters()).data.mul_(2.0),
-            lambda model: setattr(
-                model.image_encoder.encoder,
-                "preprocess",
-                replace(model.image_encoder.encoder.preprocess, interpolation="nearest"),
-            ),
-            lambda model: setattr(
-                model,
-                "spec",
-                model.spec.model_copy(update={"image": other_encoder(model.spec.image)}),
-            ),
-            lambda model: model.provenance["image.encoder"]["origin"].update(version="2.0"),
-        ],
-        ids=["weights", "preprocess", "arguments", "origin"],
-    )
-    def test_the_key_sees_every_change(self, model, pairs, change, tmp_path):
-        paths = self.paths(pairs)[:2]
-        image_features(model(), paths)
-        image_features(model(), paths)
-        cached = tmp_path / "zoo-cache" / "features"
-        assert len(list(cached.iterdir())) == 1
-        changed = model()
-        change(changed)
-        image_features(changed, paths)
-        assert len(list(cached.iterdir())) == 2
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
 
-    def test_an_encoder_that_trains_is_not_cached(self, model, pairs, tmp_path):
-        image_features(model("full"), self.paths(pairs)[:2])
-        assert not (tmp_path / "zoo-cache").exists()
 
-    def test_a_damaged_file_is_computed_again(self, model, pairs, tmp_path):
-        paths = self.paths(pairs)[:2]
-        before = image_features(model(), paths)
-        (file,) = (tmp_path / "zoo-cache").rglob("*.safetensors")
-        file.write_bytes(file.read_bytes()[:-20])
-        assert torch.equal(image_features(model(), paths), before)
+def expected_of(number):
+    return torch.tensor([number, 255 - number, 77], dtype=torch.float64) / 255
 
-    def test_another_picture_under_the_same_name(self, model, pairs):
-        path = pairs[0].picture
-        before = image_features(model(), [path])
-        Image.new("RGB", (40, 40), "white").save(path)
-        assert not torch.equal(image_features(model(), [path]), before)
 
-    def test_the_training_mode_is_left_as_it_was(self, model, pairs):
-        built = model("full").train()
-        image_features(built, self.paths(pairs)[:2])
-        assert built.image_encoder.encoder.training
+def go(process):
+    process.stdin.write("\n")
+    process.stdin.flush()
 
-    def test_an_unreadable_picture_is_named_and_nothing_is_kept(self, model, pairs, tmp_path):
-        bad = tmp_path / "bad.png"
-        bad.write_text("no picture")
-        with pytest.raises(DataError, match=r"bad.png: not a whole picture"):
-            image_features(model(), [*self.paths(pairs), bad])
-        assert not list((tmp_path / "zoo-cache").rglob("*.safetensors"))
-        with pytest.raises(DataError, match=r"absent.png: the picture cannot be read"):
-            image_features(model(), [tmp_path / "absent.png"])
+
+@pytest.mark.long
+def test_two_processes_fill_one_cache(filling, tmp_path):
+    processes = [filling("one"), filling("two")]
+    for process in processes:
+        go(process)
+    for process in processes:
+        said, _ = process.communicate(timeout=120)
+        assert process.returncode == 0
+        assert said.splitlines()[-1] == "total 160"
+    for name in ("one", "two"):
+        rows = torch.load(tmp_path / name).double()
+        for number in range(160):
+            torch.testing.assert_close(rows[number], expected_of(number), atol=1e-6, rtol=0)
+    third = filling("three")
+    assert third.communicate("\n", timeout=120)[0] == "total 0\n"
+    left = [path.suffix for path in (tmp_path / "zoo-cache" / "features").rglob("*.*")]
+    assert ".draft" not in left
+    assert ".use" not in left
+
+
+@pytest.mark.long
+def test_what_was_done_before_a_kill_is_used(filling, tmp_path):
+    killed = filling("killed")
+    go(killed)
+    while "done 64" not in killed.stdout.readline():
+        pass
+    killed.kill()
+    killed.wait()
+    (folder,) = folders(tmp_path)
+    (mark,) = folder.glob("*.use")
+    draft = mark.with_suffix(".draft")  # as if it had been at this file
+    draft.write_bytes(b"half a fi")
+    after = filling("after")
+    said, _ = after.communicate("\n", timeout=120)
+    total = int(said.splitlines()[-1].split()[1])
+    assert 0 < total <= 160 - 48
+    rows = torch.load(tmp_path / "after").double()
+    for number in range(160):
+        torch.testing.assert_close(rows[number], expected_of(number), atol=1e-6, rtol=0)
+    assert not draft.exists()
+    assert not mark.exists()

@@ -78,10 +78,19 @@ def test_what_is_left_open_depends_on_what_trains(model):
 
 
 def test_a_frozen_text_tower_runs_once_for_each_caption(model, pairs, recipe):
-    built = model("full", "frozen")
-    train(built, pairs, recipe(epochs=4))
+    first, second = model("full", "frozen"), model("full", "frozen")
+    told = []
+    train(
+        first,
+        pairs,
+        recipe(epochs=4),
+        progress=lambda title, done, total: told.append((title, done, total)),
+    )
     captions = {caption for pair in pairs for caption in pair.captions}
-    assert built.text_encoder.encoder.rows <= len(captions) + 1  # one more may be a check
+    assert [each for each in told if each[0] == "text features"][-1][1:] == (len(captions),) * 2
+    assert first.text_encoder.encoder.calls == 3  # texts of two lengths, and a check
+    train(second, pairs, recipe(epochs=2, seed=5))
+    assert second.text_encoder.encoder.calls == 0
 
 
 def test_frozen_weights_do_not_move(model, pairs, recipe):

@@ -96,8 +96,8 @@ def verify(as_json: AsJson = False) -> None:
             {"path": str(path), "verdict": "changed" if fault else "same", "fault": fault}
         )
         if not as_json:
-            verdict = f"{'changed' if fault else 'same':<8}features  {path}"
-            out().print(f"{verdict}: {fault}" if fault else verdict, soft_wrap=True)
+            line = f"{shards[-1]['verdict']:<8}features  {path}"
+            out().print(f"{line}: {fault}" if fault else line, soft_wrap=True)
     if as_json:
         weights = [{**asdict(record), "verdict": verdict} for record, verdict in found]
         print_json([*weights, *shards])
@@ -108,6 +108,12 @@ def verify(as_json: AsJson = False) -> None:
         raise WeightsError(
             f"{', '.join(changed)}: changed since pinned or recorded. Delete what is damaged and let "
             "it be fetched again"
+        )
+    damaged = [str(each["path"]) for each in shards if each["fault"]]
+    if damaged:
+        raise CacheError(
+            f"{', '.join(damaged)}: damaged. The next run that needs one discards it and computes "
+            "it again"
         )
 
 

@@ -74,7 +74,7 @@ def picture_hashes(
                     found[index] = PictureHash(sha256, state)
                     if state is not None and max(state[1:3]) < began - _SETTLED:
                         memory.put(picture, state, sha256)
-                if progress:
+                if progress is not None:
                     progress("hashing pictures", start + len(batch), len(missing))
     return [each for each in found if each is not None]
 

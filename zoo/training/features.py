@@ -67,7 +67,7 @@ def image_features(
     encoder = tower.encoder
     device = next(tower.parameters()).device
     chosen = choose(precision, device)
-    said = ingredients(model, "image", chosen)
+    said = ingredients(model, "image", chosen, device)
     hashes = None if said is None else picture_hashes(pictures, progress, workers=workers)
 
     def read(path: Path | Held) -> Tensor:
@@ -78,7 +78,7 @@ def image_features(
         with ThreadPoolExecutor(workers) as pool:
 
             def start(batch: list[int]) -> list[Future[Tensor]]:
-                once = {index: pool.submit(read, pictures[index]) for index in batch}
+                once = {index: pool.submit(read, pictures[index]) for index in set(batch)}
                 return [once[index] for index in batch]
 
             for batch, reading in zip(batches, prefetched(start, batches), strict=True):
@@ -138,7 +138,7 @@ def text_features(
                 )
 
     filling = _Filling(tower, "text", lambda index: repr(texts[index][:80]), chosen, progress)
-    said = ingredients(model, "text", chosen)
+    said = ingredients(model, "text", chosen, device)
     if said is None:
         return filling.live(tokens.batches(range(len(texts)), _TEXTS_AT_ONCE), run)
     store = Store(said, tokens.keys())
@@ -240,7 +240,7 @@ class _Filling:
             )
 
     def _tell(self, done: int, total: int) -> None:
-        if self.progress:
+        if self.progress is not None:
             self.progress(f"{self.side} features", done, total)
 
 

@@ -27,7 +27,7 @@ def is_frozen(tower: Any) -> bool:
 
 
 def ingredients(
-    model: CLIP, side: Literal["image", "text"], precision: str
+    model: CLIP, side: Literal["image", "text"], precision: str, device: torch.device
 ) -> dict[str, Any] | None:
     """What the features of one side depend on besides the input; None if they cannot be kept.
 
@@ -50,7 +50,7 @@ def ingredients(
         "tokens": bool(getattr(tower.head, "takes_tokens", False)),
         "views": "as preprocessed",
         "precision": precision,
-        "device": next((each.device.type for each in encoder.parameters()), "cpu"),
+        "device": device.type,
         "libraries": {name: version(name) for name in _LIBRARIES},
     }
     if side == "image":

@@ -34,7 +34,7 @@ class Features:
         self.shape = (len(table), *blocks[0].shape[1:])
 
     def __len__(self) -> int:
-        return self.shape[0]
+        return len(self._row_of)
 
     @property
     def nbytes(self) -> int:
@@ -67,4 +67,4 @@ class Features:
 
 def _as_bytes(rows: Tensor) -> Any:
     """The same memory as an array of bytes, which NumPy takes for every type."""
-    return rows.contiguous().reshape(len(rows), -1).view(torch.uint8).numpy()
+    return rows.contiguous().flatten(1).view(torch.uint8).numpy()

@@ -123,4 +123,4 @@ def test_cached_features_are_those_that_the_head_takes(tmp_path, monkeypatch):
     assert rows.shape == (3, 36, 512)
     model = tokens.eval()
     direct = model.image_encoder.features(torch.stack([model.preprocess(each) for each in paths]))
-    torch.testing.assert_close(rows, direct, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(rows.tensor(), direct, atol=1e-4, rtol=1e-4)
