@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -54,8 +55,8 @@ class Features:
         target: Any = _as_bytes(rows)
         blocks, sources = self._block_of[wanted], self._row_of[wanted]
         order = np.argsort(blocks, kind="stable")
-        starts = np.flatnonzero(np.diff(blocks[order], prepend=-1))
-        for start, stop in zip(starts, [*starts[1:], len(order)], strict=True):
+        starts = np.flatnonzero(np.diff(blocks[order], prepend=-1)).tolist()
+        for start, stop in pairwise([*starts, len(order)]):
             inside = order[start:stop]
             target[inside] = self._blocks[blocks[inside[0]]][sources[inside]]
         return rows.float()
