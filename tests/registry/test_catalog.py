@@ -14,7 +14,9 @@ def test_built_in_names_are_all_there():
     ]  # fmt: skip
     assert zoo.available("text_encoders") == ["clip-vit-b32", "hf/*"]
     assert zoo.available("heads") == ["identity", "linear", "mlp-gelu", "residual-mlp"]
-    assert zoo.available("loss") == ["info-nce"]
+    assert zoo.available("loss") == [
+        "decoupled", "distillation", "hard-negative", "info-nce", "siglip",
+    ]  # fmt: skip
     assert zoo.available("models", "*50*") == ["resnet50-clip", "resnet50d-clip"]
     assert zoo.available("datasets") == []
 
