@@ -1,7 +1,5 @@
 """The decoupled contrastive loss."""
 
-from __future__ import annotations
-
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 

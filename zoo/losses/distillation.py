@@ -1,7 +1,5 @@
 """Distillation of a teacher's affinities between images and texts."""
 
-from __future__ import annotations
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn

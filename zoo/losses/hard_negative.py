@@ -1,7 +1,5 @@
 """The contrastive loss with hard negatives weighted up."""
 
-from __future__ import annotations
-
 import math
 
 import torch

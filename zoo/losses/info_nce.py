@@ -1,7 +1,5 @@
 """The symmetric contrastive loss of CLIP."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from jaxtyping import Float, Int
