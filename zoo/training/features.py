@@ -15,6 +15,7 @@ from zoo.data.hashes import check_unchanged, picture_hashes
 from zoo.data.held import Held
 from zoo.data.pictures import open_picture
 from zoo.errors import DataError, SpecError
+from zoo.memory import keep_freed_memory
 from zoo.recipe import Precision
 from zoo.training.ingredients import ingredients
 from zoo.training.precision import autocast, choose
@@ -178,6 +179,7 @@ class _Filling:
         """Rows in memory, of an encoder that may say something else next time."""
         order = [index for batch in batches for index in batch]
         done: list[Tensor] = []
+        keep_freed_memory()
         with evaluating(self.tower), torch.no_grad():
             for rows in run(batches):
                 done.append(_kept_as(rows))
@@ -194,6 +196,7 @@ class _Filling:
         total, done = sum(map(len, batches)), 0
         full = [batch + batch[-1:] * (size - len(batch)) for batch in batches]
         try:
+            keep_freed_memory()
             with evaluating(self.tower), torch.no_grad():
                 for batch, computed in zip(batches, run(full), strict=True):
                     rows = _kept_as(computed[: len(batch)])

@@ -13,6 +13,7 @@ import torch
 from zoo.clip import CLIP
 from zoo.data.pairs import Pair
 from zoo.errors import DataError, MissingExtraError, SpecError, TowerError
+from zoo.memory import keep_freed_memory
 from zoo.recipe import Recipe
 from zoo.training.features import Progress
 from zoo.training.feed import Feed
@@ -89,6 +90,7 @@ def train(
     accelerator = Accelerator(cpu=device.type == "cpu")
     if accelerator.num_processes > 1:
         raise SpecError("training runs in one process; start it without accelerate launch")
+    keep_freed_memory()
     with _repeatable(device):
         set_seed(recipe.seed)
         model.to(memory_format=torch.channels_last)
