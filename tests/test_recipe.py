@@ -1,6 +1,7 @@
 """Recipes are data: layered, checked and saved like the rest of a spec."""
 
 import json
+import math
 
 import pytest
 
@@ -29,6 +30,10 @@ def recipe_of(**overrides):
             r"accumulation is 3, and a batch of 2 pairs has not as many parts",
         ),
         ({"augmentation__crop__scal": [0.5, 1]}, r"unknown key 'scal'; here belong scale, ratio"),
+        ({"log_every": 0}, r"train.log_every \(overrides\): .*greater than or equal to 1, not 0"),
+        ({"checkpoint__minuts": 1}, r"unknown key 'minuts'; here belong steps, minutes, keep"),
+        ({"checkpoint__keep": 0}, r"train.checkpoint.keep \(overrides\): .*equal to 1, not 0"),
+        ({"checkpoint__save": "bst"}, r"train.checkpoint.save .*'last' or 'best', not 'bst'"),
         ({"seed": -1}, r"train.seed \(overrides\): .*greater than or equal to 0, not -1"),
     ],
 )
@@ -42,6 +47,17 @@ def test_bare_names_and_what_they_keep():
     assert (chosen.optimizer.name, chosen.optimizer.learning_rate) == ("sgd", 1e-3)
     assert chosen.schedule.name == "linear"
     assert recipe_of(optimizer__clip_norm="none").optimizer.clip_norm is None
+
+
+def test_checkpoints_are_ten_minutes_apart_unless_told_otherwise():
+    seconds = {
+        (): 600,
+        (("checkpoint__steps", 5),): math.inf,
+        (("checkpoint__minutes", 2),): 120,
+        (("checkpoint__steps", 5), ("checkpoint__minutes", 0.5)): 30,
+    }
+    for given, expected in seconds.items():
+        assert recipe_of(**dict(given)).checkpoint.seconds == expected
 
 
 MINE = """

@@ -8,6 +8,7 @@ __all__ = [
     "AmbiguousNameError",
     "ArgumentError",
     "CacheError",
+    "CheckpointError",
     "DataError",
     "DeprecatedNameWarning",
     "FolderError",
@@ -71,6 +72,10 @@ class LossError(ZooError, ValueError):
 
 class CacheError(ZooError):
     """Computed features cannot be kept: no room for them, or no limit that can be read."""
+
+
+class CheckpointError(ZooError):
+    """A run cannot be kept, or cannot go on from what was kept of it."""
 
 
 class TowerError(ZooError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 from zoo.data.augmentation import Augmentation
 
 __all__ = [
+    "Checkpoint",
     "Evaluation",
     "Optimizer",
     "Precision",
@@ -95,6 +97,34 @@ class Evaluation(_Data):
     )
 
 
+class Checkpoint(_Data):
+    """How often a run is kept so that it can go on from there, and which of its models is saved."""
+
+    steps: int | None = Field(None, ge=1, description="Steps from one checkpoint to the next.")
+    minutes: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="Minutes from one to the next; 10, if steps are not given either.",
+    )
+    keep: int = Field(2, ge=1, description="Newest checkpoints that stay; the best stays as well.")
+    metric: str = Field(
+        "image_to_text",
+        min_length=1,
+        description="What the best is judged by, of the judge's metrics; greater is better.",
+    )
+    save: Literal["last", "best"] = Field(
+        "last", description="Which model a run ends with: the last, or the best by the metric."
+    )
+
+    @property
+    def seconds(self) -> float:
+        """Time from one checkpoint to the next."""
+        if self.minutes is None:
+            return 600.0 if self.steps is None else math.inf
+        return 60 * self.minutes
+
+
 class Recipe(_Data):
     """How long, how fast and how reproducibly a model trains."""
 
@@ -138,10 +168,14 @@ class Recipe(_Data):
         min_length=1,
         description="A model, by name or folder, for losses that learn from one.",
     )
+    log_every: int | None = Field(
+        None, ge=1, description="Steps from one line of the log to the next; some 200 lines in all."
+    )
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
     augmentation: Augmentation = Augmentation()
     evaluation: Evaluation = Evaluation()
+    checkpoint: Checkpoint = Checkpoint()
 
     @model_validator(mode="after")
     def _one_length(self) -> Recipe:

@@ -219,9 +219,10 @@ def test_what_goes_wrong(zoo_command, words, status, said):
 
 def test_an_existing_folder_is_found_before_any_work(zoo_command, tmp_path):
     (tmp_path / "runs" / "resnet50-clip").mkdir(parents=True)
+    (tmp_path / "runs" / "resnet50-clip" / "run.json").write_text("{}")
     status, _, err = zoo_command("train", "resnet50-clip", "--data", "coco")
     assert status == 1
-    assert "exists already; choose another folder, or say --overwrite" in err
+    assert "holds a run already; go on with it by --resume (resume=True in code), replace it" in err
 
 
 def test_what_plugins_say_is_shown_as_it_is(zoo_command, install):
@@ -247,4 +248,4 @@ def test_a_folder_of_something_else_is_found_before_any_work(zoo_command, tmp_pa
     words = ["train", "resnet50-clip", "--data", "coco", "--out", "mine", "--overwrite"]
     status, _, err = zoo_command(*words)
     assert status == 1
-    assert "holds something that is not a saved model" in err
+    assert "holds something that is not a run: thesis.tex; choose another folder" in err

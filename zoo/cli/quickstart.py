@@ -19,13 +19,14 @@ QUERIES = ["a slice of pizza", "a wild animal", "something to drink", "bad weath
 
 
 def quickstart(
-    folder: Annotated[Path, typer.Argument(help="Where the model and the picture go.")] = Path(
+    folder: Annotated[Path, typer.Argument(help="Of the run, and of the picture.")] = Path(
         "zoo-quickstart"
     ),
 ) -> None:
     """Train starter-clip on OpenMoji, search with it, and draw what it found. Under three minutes."""
     from zoo.cli.search import search_and_draw
     from zoo.cli.train import train_and_save
+    from zoo.training.run_folder import RunFolder
 
     started = time.perf_counter()
     for kind, name, plugin in (
@@ -39,11 +40,11 @@ def quickstart(
                 f"quickstart needs {name!r} of the plugin {plugin}: pip install ./plugins/{plugin}. "
                 f"({error})"
             ) from error
-    model, picture = folder / "model", folder / "search.png"
-    again = (model / "zoo.json").is_file()
-    if again:
-        err().print(f"replacing the model of an earlier quickstart in {model}")
-    train_and_save(MODEL, DATA, model, overwrite=again)
+    run, picture = RunFolder(folder), folder / "search.png"
+    if run.holds_run:
+        err().print(f"replacing an earlier quickstart in {folder}")
+    train_and_save(MODEL, DATA, folder, overwrite=run.holds_run)
+    model = run.model
     search_and_draw(model, QUERIES, DATA, split=None, count=6, grid=picture)
     console = err()
     console.print(f"\n{picture} shows the best matches for {', '.join(map(repr, QUERIES))}")

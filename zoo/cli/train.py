@@ -41,7 +41,8 @@ def train(
         str, typer.Option(help="A folder, table, COCO file, shards, hub:owner/name, or a dataset.")
     ],
     folder: Annotated[
-        Path | None, typer.Option("--out", help="Where the model goes; runs/MODEL.")
+        Path | None,
+        typer.Option("--out", help="Folder of the run, runs/MODEL; model/ in it has the model."),
     ] = None,
     recipe: Annotated[
         Path | None,
@@ -61,10 +62,10 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Of all that is random.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that read pictures.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, …")] = "cpu",
-    overwrite: Annotated[bool, typer.Option(help="Replace a model that is there.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace a run that is there.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a model, report recall on unseen concepts, and save a folder that zoo.load opens.
+    """Train a model, report recall on unseen concepts, and save what zoo.load opens.
 
     The flags, and --set train.KEY=VALUE for all that has none, change the recipe.
     """
@@ -102,8 +103,11 @@ def train_and_save(
     """Everything `zoo train` does."""
     from zoo.assembly import plan
     from zoo.folder import check_free, save
+    from zoo.training.run_folder import RunFolder
 
-    check_free(folder, overwrite=overwrite)
+    kept = RunFolder(folder)
+    kept.check_free(overwrite=overwrite)
+    check_free(kept.model, overwrite=overwrite)
     console, started = err(), time.perf_counter()
     planned = plan(name, recipe=recipe, overrides=overrides)
     planned.check()
@@ -154,6 +158,8 @@ def train_and_save(
             },
             progress=progress,
             on_epoch=report,
+            folder=kept.path,
+            overwrite=overwrite,
         )
         test = Judge(model, pairs["test"], progress, precision=asked.precision).recall()
     assert model.spec is not None
@@ -172,9 +178,9 @@ def train_and_save(
         "test": test.as_json(),
         "seconds": round(time.perf_counter() - started, 1),
     }
-    save(model, folder, overwrite=overwrite, record={"training": result})
+    save(model, kept.model, overwrite=overwrite, record={"training": result})
     _print_recall(test)
-    console.print(f"saved   {folder} after {result['seconds']:.0f} s")
+    console.print(f"saved   {kept.model} after {result['seconds']:.0f} s")
     return result
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from zoo.clip import CLIP
@@ -17,8 +18,11 @@ from zoo.memory import keep_freed_memory
 from zoo.recipe import Recipe
 from zoo.training.features import Progress
 from zoo.training.feed import Feed
+from zoo.training.log import Log
+from zoo.training.observer import Epoch, Observer, Start, Step, Told
 from zoo.training.optimizer import make_optimizer, make_schedule
-from zoo.training.step import Outcome, Stepper
+from zoo.training.run_folder import RunFolder
+from zoo.training.step import Stepper
 
 try:
     from accelerate import Accelerator
@@ -26,30 +30,7 @@ try:
 except ImportError as missing:
     raise MissingExtraError("training needs accelerate: pip install 'clip-zoo[train]'") from missing
 
-__all__ = ["Epoch", "Step", "check_complete", "compiled", "set_seed", "train"]
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step that was made."""
-
-    number: int
-    """Counted from 1."""
-    steps: int
-    outcome: Outcome
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """How training stands after one epoch."""
-
-    epoch: int
-    """Counted from 1."""
-    epochs: int
-    loss: float
-    """Mean over its steps."""
-    metrics: Mapping[str, float] | None
-    """What the judge said after this epoch, where it was asked."""
+__all__ = ["Epoch", "Step", "check_complete", "compiled", "seed_step", "set_seed", "train"]
 
 
 def train(
@@ -62,6 +43,9 @@ def train(
     progress: Progress | None = None,
     on_step: Callable[[Step], None] | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
+    observers: Sequence[Observer] = (),
+    folder: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
 ) -> Recipe:
     """Train a model in place. The same recipe on the same machine gives the same weights, bit for bit.
 
@@ -74,12 +58,17 @@ def train(
         progress: told of every step, and of long preparations such as computing features.
         on_step: told of every step.
         on_epoch: told of every epoch.
+        observers: told of all of it, in this order.
+        folder: where the run is logged; see `zoo.training.run_folder`.
+        overwrite: replace the run that is in the folder.
 
     Returns:
         The recipe with everything that it left open.
 
     Raises:
+        CheckpointError: the run cannot be logged.
         DataError: the dataset is too small, a picture cannot be read, or the loss is not finite.
+        FolderError: the folder holds a run, or something else.
         SpecError: nothing in the model trains, or the recipe does not fit it.
         TowerError: a tower or the loss is missing.
     """
@@ -90,6 +79,9 @@ def train(
     accelerator = Accelerator(cpu=device.type == "cpu")
     if accelerator.num_processes > 1:
         raise SpecError("training runs in one process; start it without accelerate launch")
+    run = None if folder is None else RunFolder(folder)
+    if run is not None:
+        run.check_free(overwrite=overwrite)
     keep_freed_memory()
     with _repeatable(device):
         set_seed(recipe.seed)
@@ -102,30 +94,65 @@ def train(
         every = recipe.evaluation.every or max(epochs // 20, 1)
         schedule = make_schedule(optimizer, recipe, steps)
         stepper = Stepper(model, recipe, optimizer, schedule, accelerator.backward)
-        losses: list[float] = []
-        with compiled(model, recipe.compile):
+        told = [*observers, Told(on_step, on_epoch)]
+        if run is not None:
+            run.begin({"recipe": recipe.model_dump(mode="json")})
+            told.insert(0, Log(run.log, run.timing))
+        sums = _Sums()
+        with compiled(model, recipe.compile), _told(told, Start(model, recipe, steps, per_epoch)):
             for number, batch in enumerate(feed.batches(range(steps)), 1):
+                seed_step(recipe.seed, number, accelerator.process_index)
                 try:
                     outcome = stepper(batch)
                 except DataError as error:
                     error.args = (f"step {number}: {error}",)
                     raise
-                losses.append(outcome.loss)
-                if on_step:
-                    on_step(Step(number, steps, outcome))
+                sums.add(outcome.loss)
+                epoch = -(-number // per_epoch)
+                for each in told:
+                    each.on_step(Step(number, steps, outcome, epoch, len(batch)))
                 if progress:
                     progress("training", number, steps)
                 if number % per_epoch and number < steps:
                     continue
-                epoch = -(-number // per_epoch)
                 asked = judge is not None and (epoch % every == 0 or number == steps)
                 metrics = judge() if judge is not None and asked else None
-                if on_epoch:
-                    on_epoch(Epoch(epoch, epochs, sum(losses) / len(losses), metrics))
-                losses.clear()
+                for each in told:
+                    each.on_epoch(Epoch(epoch, epochs, sums.mean(), metrics, number))
+                sums = _Sums()
                 stepper.set_mode()
     model.eval()
     return recipe
+
+
+def seed_step(seed: int, step: int, rank: int) -> None:
+    """Set torch's random state for one step of one process: a function of these and of nothing before."""
+    state = np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)
+    torch.manual_seed(int(state[0]))
+
+
+@dataclass
+class _Sums:
+    """The losses of the epoch that is under way."""
+
+    loss: float = 0.0
+    steps: int = 0
+
+    def add(self, loss: float) -> None:
+        self.loss, self.steps = self.loss + loss, self.steps + 1
+
+    def mean(self) -> float:
+        return self.loss / self.steps
+
+
+@contextmanager
+def _told(observers: Sequence[Observer], start: Start) -> Iterator[None]:
+    """Observers are told of the start, and, those that were, of the end."""
+    with ExitStack() as stack:
+        for each in observers:
+            stack.callback(each.on_end)
+            each.on_start(start)
+        yield
 
 
 def check_complete(model: CLIP) -> None:

@@ -1,0 +1,89 @@
+"""The folder of a run: what is where in it, and whether a run may begin there."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import FolderError
+from zoo.folder.swap import sync
+
+__all__ = ["RunFolder", "write_json"]
+
+_FORMAT_VERSION = 1
+
+
+class RunFolder:
+    """`run.json` says what the run is, and makes the folder one of a run."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.about = self.path / "run.json"
+        self.model = self.path / "model"
+        """What `zoo.load` opens, when the run is over."""
+        self.checkpoints = self.path / "checkpoints"
+        self.log = self.path / "log.jsonl"
+        self.timing = self.path / "timing.jsonl"
+        self.tensorboard = self.path / "tensorboard"
+        self.report = self.path / "report.html"
+        self.unreadable = self.path / "unreadable.txt"
+        self.not_finite = self.path / "not-finite"
+        """The batch whose loss was no number, if there was one."""
+
+    @property
+    def holds_run(self) -> bool:
+        return self.about.is_file()
+
+    def check_free(self, *, overwrite: bool = False, resume: bool = False) -> None:
+        """Raise unless a run may begin, or go on, here.
+
+        Raises:
+            FolderError: here is a run that is neither to be resumed nor replaced, or something else.
+        """
+        if not self.path.exists():
+            return
+        if not self.path.is_dir():
+            raise FolderError(f"{self.path}: is a file; a run is kept in a folder")
+        if self.holds_run:
+            if not (overwrite or resume):
+                raise FolderError(
+                    f"{self.path}: holds a run already; go on with it by --resume (resume=True in "
+                    "code), replace it by --overwrite, or choose another folder"
+                )
+            return
+        others = sorted(each.name for each in self.path.iterdir() if each.name[0] != ".")
+        if others:
+            listed = ", ".join(others[:3]) + (", …" if len(others) > 3 else "")
+            raise FolderError(
+                f"{self.path}: exists already, and holds something that is not a run: {listed}; "
+                "choose another folder. Nothing was written"
+            )
+
+    def begin(self, about: dict[str, Any]) -> None:
+        """Make it the folder of this run. Of a former one only its model stays, until it is replaced."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        for path in (self.log, self.timing, self.report, self.unreadable):
+            path.unlink(missing_ok=True)
+        for folder in (self.checkpoints, self.tensorboard, self.not_finite):
+            shutil.rmtree(folder, ignore_errors=True)
+        write_json(self.about, {"format_version": _FORMAT_VERSION, **about})
+
+
+def write_json(path: Path, data: Any) -> None:
+    """A file of JSON that appears whole and safe from a power cut, or not at all."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    draft = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        draft.chmod(0o644)
+        draft.replace(path)
+        sync(path.parent)
+    finally:
+        draft.unlink(missing_ok=True)
