@@ -16,6 +16,7 @@ __all__ = [
     "MissingExtraError",
     "PluginError",
     "RegistryError",
+    "RunStopped",
     "SpecError",
     "TowerError",
     "UnknownNameError",
@@ -76,6 +77,18 @@ class CacheError(ZooError):
 
 class CheckpointError(ZooError):
     """A run cannot be kept, or cannot go on from what was kept of it."""
+
+
+class RunStopped(ZooError):
+    """A run was told to stop by a signal, and was kept.
+
+    Args:
+        signal: its number.
+    """
+
+    def __init__(self, said: str, signal: int) -> None:
+        super().__init__(said)
+        self.signal = signal
 
 
 class TowerError(ZooError):

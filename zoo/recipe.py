@@ -108,10 +108,11 @@ class Checkpoint(_Data):
         description="Minutes from one to the next; 10, if steps are not given either.",
     )
     keep: int = Field(2, ge=1, description="Newest checkpoints that stay; the best stays as well.")
-    metric: str = Field(
-        "image_to_text",
+    metric: str | None = Field(
+        None,
         min_length=1,
-        description="What the best is judged by, of the judge's metrics; greater is better.",
+        description="What the best is judged by, of the judge's metrics; its first one if not given. "
+        "Greater is better.",
     )
     save: Literal["last", "best"] = Field(
         "last", description="Which model a run ends with: the last, or the best by the metric."

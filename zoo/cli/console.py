@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from zoo.errors import SpecError, ZooError
+from zoo.errors import RunStopped, SpecError, ZooError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,12 +32,25 @@ def err() -> Console:
 
 
 def run(command: Callable[[], Any]) -> None:
-    """Run a command. Exit status 1 and one message, without a traceback, for zoo's own errors."""
+    """Run a command. Exit status 1 and one message, without a traceback, for zoo's own errors.
+
+    A run that a signal stopped and that was kept ends as one that the signal ended: with 128 and its
+    number.
+    """
     try:
         command()
+    except RunStopped as stop:
+        print(f"{stop}\n  {_resuming(sys.argv)}", file=sys.stderr)
+        sys.exit(128 + stop.signal)
     except (ZooError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+
+
+def _resuming(words: list[str]) -> str:
+    """The command that goes on with the run of this one."""
+    kept = [word for word in words[1:] if word not in ("--resume", "--overwrite")]
+    return shlex.join(["zoo", *kept, "--resume"])
 
 
 def print_json(data: object) -> None:

@@ -62,6 +62,12 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Of all that is random.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that read pictures.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, …")] = "cpu",
+    resume: Annotated[
+        bool, typer.Option(help="Go on with the run in the folder, from its newest checkpoint.")
+    ] = False,
+    from_step: Annotated[
+        int | None, typer.Option(help="Resume from the checkpoint of this step instead.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace a run that is there.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -80,6 +86,8 @@ def train(
         recipe=recipe,
         overrides={**overrides_from(changes), **flags},
         device=device,
+        resume=resume,
+        from_step=from_step,
         overwrite=overwrite,
         columns={"image": image_column, "caption": caption_column},
         images=images,
@@ -96,6 +104,8 @@ def train_and_save(
     recipe: Path | None = None,
     overrides: Mapping[str, Any] | None = None,
     device: str = "cpu",
+    resume: bool = False,
+    from_step: int | None = None,
     overwrite: bool = False,
     columns: Mapping[str, str | None] | None = None,
     images: Path | None = None,
@@ -106,13 +116,15 @@ def train_and_save(
     from zoo.training.run_folder import RunFolder
 
     kept = RunFolder(folder)
-    kept.check_free(overwrite=overwrite)
-    check_free(kept.model, overwrite=overwrite)
+    resume = resume or from_step is not None
+    kept.check_free(overwrite=overwrite, resume=resume)
+    check_free(kept.model, overwrite=overwrite or resume)
     console, started = err(), time.perf_counter()
     planned = plan(name, recipe=recipe, overrides=overrides)
     planned.check()
 
     from zoo.data.columns import Columns
+    from zoo.data.fingerprint import fingerprint
     from zoo.data.sources import open_dataset
     from zoo.evaluation.judge import Judge
     from zoo.training.loop import set_seed
@@ -159,7 +171,10 @@ def train_and_save(
             progress=progress,
             on_epoch=report,
             folder=kept.path,
+            resume=resume,
+            from_step=from_step,
             overwrite=overwrite,
+            fingerprints={asked.evaluation.split: fingerprint(validation, progress)},
         )
         test = Judge(model, pairs["test"], progress, precision=asked.precision).recall()
     assert model.spec is not None
@@ -178,7 +193,7 @@ def train_and_save(
         "test": test.as_json(),
         "seconds": round(time.perf_counter() - started, 1),
     }
-    save(model, kept.model, overwrite=overwrite, record={"training": result})
+    save(model, kept.model, overwrite=overwrite or resume, record={"training": result})
     _print_recall(test)
     console.print(f"saved   {kept.model} after {result['seconds']:.0f} s")
     return result

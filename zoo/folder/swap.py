@@ -19,7 +19,7 @@ from pathlib import Path
 
 from zoo.errors import FolderError
 
-__all__ = ["drafted", "standing"]
+__all__ = ["drafted", "standing", "sync", "tidy"]
 
 _DRAFT = ".draft"
 _AT_FDCWD = -100
@@ -67,6 +67,11 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def tidy(folder: Path) -> None:
+    """Remove what killed writers left in a folder: drafts of any name that no process is writing."""
+    _remove_drafts(folder, f".*{_DRAFT}")
 
 
 def _new_draft(target: Path) -> tuple[Path, ExitStack]:
@@ -133,7 +138,11 @@ def _tidy(target: Path) -> None:
             shutil.rmtree(former, ignore_errors=True)
         else:
             former.rename(target)
-    for draft in target.parent.glob(f".{_literal(target.name)}.*{_DRAFT}"):
+    _remove_drafts(target.parent, f".{_literal(target.name)}.*{_DRAFT}")
+
+
+def _remove_drafts(folder: Path, pattern: str) -> None:
+    for draft in folder.glob(pattern):
         with suppress(OSError), _held(draft) as held:
             if held:  # no process is writing it
                 shutil.rmtree(draft)

@@ -154,6 +154,13 @@ class Feed:
                 raise pictures
             yield self._batch(draw, pictures)
 
+    def named(self, batch: Batch) -> list[tuple[str, str]]:
+        """The picture and the caption of each of its rows."""
+        return [
+            (str(self.pictures[picture]), self.captions[text])
+            for picture, text in zip(batch.image_ids.tolist(), batch.text_ids.tolist(), strict=True)
+        ]
+
     def _batch(self, draws: Draws, pictures: Tensor | None) -> Batch:
         images = [self._picture_ids[index] for index in draws.pairs]
         texts = [

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
 import torch
 
 from zoo.clip import CLIP
+from zoo.data.fingerprint import fingerprint
 from zoo.data.pairs import Pair
-from zoo.errors import DataError, MissingExtraError, SpecError, TowerError
+from zoo.errors import CheckpointError, DataError, MissingExtraError, SpecError, TowerError
 from zoo.memory import keep_freed_memory
 from zoo.recipe import Recipe
 from zoo.training.features import Progress
 from zoo.training.feed import Feed
+from zoo.training.identity import identity
+from zoo.training.keeper import Keeper, Live
 from zoo.training.log import Log
+from zoo.training.not_finite import keep_batch
 from zoo.training.observer import Epoch, Observer, Start, Step, Told
 from zoo.training.optimizer import make_optimizer, make_schedule
 from zoo.training.run_folder import RunFolder
 from zoo.training.step import Stepper
+from zoo.training.stopping import stopping
+from zoo.training.trained import Trained
 
 try:
     from accelerate import Accelerator
@@ -45,7 +50,10 @@ def train(
     on_epoch: Callable[[Epoch], None] | None = None,
     observers: Sequence[Observer] = (),
     folder: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    from_step: int | None = None,
     overwrite: bool = False,
+    fingerprints: Mapping[str, Any] | None = None,
 ) -> Recipe:
     """Train a model in place. The same recipe on the same machine gives the same weights, bit for bit.
 
@@ -59,16 +67,23 @@ def train(
         on_step: told of every step.
         on_epoch: told of every epoch.
         observers: told of all of it, in this order.
-        folder: where the run is logged; see `zoo.training.run_folder`.
+        folder: where the run is logged, and kept so that it can be resumed; see
+            `zoo.training.run_folder`. The first SIGTERM or Ctrl-C then ends the run with a checkpoint.
+        resume: go on with the run in the folder, from its newest checkpoint. It ends with the bits of a
+            run that was not broken off.
+        from_step: go on from the checkpoint of this step instead.
         overwrite: replace the run that is in the folder.
+        fingerprints: of further data that the run depends on, such as what the judge judges by.
 
     Returns:
         The recipe with everything that it left open.
 
     Raises:
-        CheckpointError: the run cannot be logged.
+        CheckpointError: the run cannot be logged or kept, or cannot be resumed: it is another run, or
+            its checkpoint is not whole.
         DataError: the dataset is too small, a picture cannot be read, or the loss is not finite.
         FolderError: the folder holds a run, or something else.
+        RunStopped: a signal came, and the run was kept.
         SpecError: nothing in the model trains, or the recipe does not fit it.
         TowerError: a tower or the loss is missing.
     """
@@ -79,9 +94,9 @@ def train(
     accelerator = Accelerator(cpu=device.type == "cpu")
     if accelerator.num_processes > 1:
         raise SpecError("training runs in one process; start it without accelerate launch")
+    resume = resume or from_step is not None
     run = None if folder is None else RunFolder(folder)
-    if run is not None:
-        run.check_free(overwrite=overwrite)
+    _check_kept(recipe, run, judge is not None, resume=resume, overwrite=overwrite)
     keep_freed_memory()
     with _repeatable(device):
         set_seed(recipe.seed)
@@ -96,31 +111,65 @@ def train(
         stepper = Stepper(model, recipe, optimizer, schedule, accelerator.backward)
         told = [*observers, Told(on_step, on_epoch)]
         if run is not None:
-            run.begin({"recipe": recipe.model_dump(mode="json")})
             told.insert(0, Log(run.log, run.timing))
-        sums = _Sums()
-        with compiled(model, recipe.compile), _told(told, Start(model, recipe, steps, per_epoch)):
-            for number, batch in enumerate(feed.batches(range(steps)), 1):
+        live = Live(Trained(model), optimizer, schedule, told)
+        keeper = None
+        if run is not None:
+            assert model.spec is not None
+            about = identity(
+                spec=model.spec,
+                recipe=recipe,
+                frozen=live.trained.frozen(),
+                teacher=teacher,
+                data={
+                    "train": fingerprint(pairs, progress, workers=max(recipe.workers, 1)),
+                    **(fingerprints or {}),
+                },
+                processes=accelerator.num_processes,
+                device=device.type,
+                precision=stepper.precision,
+            )
+            keeper = Keeper(run, about, recipe, live)
+            if resume:
+                keeper.resume(from_step)
+            else:
+                keeper.begin()
+        start = Start(model, recipe, steps, per_epoch, live.steps)
+        with (
+            stopping() if keeper else nullcontext() as stop,
+            compiled(model, recipe.compile),
+            _told(told, start),
+        ):
+            for batch in feed.batches(range(live.steps, steps)):
+                number = live.steps + 1
                 seed_step(recipe.seed, number, accelerator.process_index)
                 try:
                     outcome = stepper(batch)
                 except DataError as error:
                     error.args = (f"step {number}: {error}",)
+                    if run is not None:
+                        keep_batch(run.not_finite, batch, feed.named(batch), number, error)
                     raise
-                sums.add(outcome.loss)
+                live.steps, live.place = number, None
+                live.loss, live.epoch_steps = live.loss + outcome.loss, live.epoch_steps + 1
                 epoch = -(-number // per_epoch)
                 for each in told:
                     each.on_step(Step(number, steps, outcome, epoch, len(batch)))
                 if progress:
                     progress("training", number, steps)
-                if number % per_epoch and number < steps:
-                    continue
-                asked = judge is not None and (epoch % every == 0 or number == steps)
-                metrics = judge() if judge is not None and asked else None
-                for each in told:
-                    each.on_epoch(Epoch(epoch, epochs, sums.mean(), metrics, number))
-                sums = _Sums()
-                stepper.set_mode()
+                metrics = None
+                if number % per_epoch == 0 or number == steps:
+                    if judge is not None and (epoch % every == 0 or number == steps):
+                        metrics = judge()
+                    mean = live.loss / live.epoch_steps
+                    for each in told:
+                        each.on_epoch(Epoch(epoch, epochs, mean, metrics, number))
+                    live.loss, live.epoch_steps = 0.0, 0
+                    stepper.set_mode()
+                if keeper:
+                    keeper.after_step(metrics, last=number == steps, stop=stop)
+        if keeper:
+            keeper.finish()
     model.eval()
     return recipe
 
@@ -131,18 +180,22 @@ def seed_step(seed: int, step: int, rank: int) -> None:
     torch.manual_seed(int(state[0]))
 
 
-@dataclass
-class _Sums:
-    """The losses of the epoch that is under way."""
-
-    loss: float = 0.0
-    steps: int = 0
-
-    def add(self, loss: float) -> None:
-        self.loss, self.steps = self.loss + loss, self.steps + 1
-
-    def mean(self) -> float:
-        return self.loss / self.steps
+def _check_kept(
+    recipe: Recipe, run: RunFolder | None, judged: bool, *, resume: bool, overwrite: bool
+) -> None:
+    if run is not None:
+        run.check_free(overwrite=overwrite, resume=resume)
+    elif resume or overwrite:
+        raise CheckpointError("a run is resumed, or overwritten, in a folder; say which")
+    if resume and overwrite:
+        raise CheckpointError(
+            "a run is resumed or overwritten, and not both; leave one of them out"
+        )
+    if recipe.checkpoint.save == "best" and not (run is not None and judged):
+        raise SpecError(
+            "train.checkpoint.save: the best model is one that a judge has judged, kept in the run's "
+            'folder; give both, or save the "last"'
+        )
 
 
 @contextmanager

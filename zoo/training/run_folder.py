@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import FolderError
+from zoo.errors import CheckpointError, FolderError, first_line
 from zoo.folder.swap import sync
 
 __all__ = ["RunFolder", "write_json"]
@@ -70,7 +70,26 @@ class RunFolder:
             path.unlink(missing_ok=True)
         for folder in (self.checkpoints, self.tensorboard, self.not_finite):
             shutil.rmtree(folder, ignore_errors=True)
+        self.checkpoints.mkdir()
         write_json(self.about, {"format_version": _FORMAT_VERSION, **about})
+
+    def read_about(self) -> dict[str, Any]:
+        """What `begin` was given.
+
+        Raises:
+            CheckpointError: it is damaged, or of another version.
+        """
+        try:
+            said: dict[str, Any] = json.loads(self.about.read_text(encoding="utf-8"))
+            version = said.pop("format_version")
+        except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+            raise CheckpointError(f"{self.about}: cannot be read: {first_line(error)}") from error
+        if version != _FORMAT_VERSION:
+            raise CheckpointError(
+                f"{self.about}: is of format {version}, and this zoo reads {_FORMAT_VERSION}; go on "
+                "with the zoo that began the run"
+            )
+        return said
 
 
 def write_json(path: Path, data: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zoo.errors import WeightsError
 from zoo.weights.claims import check_archive, check_claims, check_numbers, reason_of
@@ -13,7 +13,15 @@ from zoo.weights.claims import check_archive, check_claims, check_numbers, reaso
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["check_sha256", "load_strictly", "own", "read_tensors", "sha256_of", "state_sha256"]
+__all__ = [
+    "check_sha256",
+    "load_strictly",
+    "own",
+    "read_tensors",
+    "sha256_of",
+    "state_sha256",
+    "tensors_sha256",
+]
 
 
 def read_tensors(path: Path, *, prefix: str = "", mapped: bool = True) -> dict[str, Tensor]:
@@ -134,10 +142,15 @@ def sha256_of(path: Path) -> str:
 
 def state_sha256(module: nn.Module) -> str:
     """One hash over the names, types, shapes and values of a module's tensors."""
+    return tensors_sha256(module.state_dict())
+
+
+def tensors_sha256(tensors: Mapping[str, Any]) -> str:
+    """The same of named tensors, in whatever order."""
     import torch
 
     digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
+    for name, tensor in sorted(tensors.items()):
         plain = tensor.detach().cpu().contiguous()
         digest.update(f"{name} {plain.dtype} {tuple(plain.shape)}\n".encode())
         digest.update(plain.flatten().view(torch.uint8).numpy())

@@ -1,0 +1,96 @@
+"""What of a model changes while it trains, and hashes of what does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from torch import Tensor, nn
+
+from zoo.clip import CLIP
+from zoo.errors import CheckpointError
+from zoo.weights.read import tensors_sha256
+
+__all__ = ["Trained"]
+
+_PARTS = (
+    "image_encoder.encoder",
+    "image_encoder.head",
+    "text_encoder.encoder",
+    "text_encoder.head",
+)
+
+
+class Trained:
+    """The parameters that train, and the buffers of modules in train mode, such as batch norms.
+
+    Args:
+        model: in the modes that it trains in.
+    """
+
+    def __init__(self, model: CLIP) -> None:
+        self._modules: list[tuple[str, nn.Module]] = [("", model)]
+        if model.loss is not None:
+            self._modules.append(("loss.", model.loss))
+        self._names = {
+            name
+            for name, owner, tensor, is_parameter in self._all()
+            if (tensor.requires_grad if is_parameter else owner.training)
+        }
+
+    def tensors(self) -> dict[str, Tensor]:
+        """As they are now, by name."""
+        return {name: tensor.detach() for name, _, tensor, _ in self._all() if name in self._names}
+
+    def names(self) -> dict[int, str]:
+        """The name of each tensor of the model, by `id`."""
+        return {id(tensor): name for name, _, tensor, _ in self._all()}
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Set all of them, in place.
+
+        Raises:
+            CheckpointError: there are others, or some have another shape.
+        """
+        mine = self.tensors()
+        differing = sorted(mine.keys() ^ tensors.keys()) or [
+            name for name, tensor in mine.items() if tensor.shape != tensors[name].shape
+        ]
+        if differing:
+            raise CheckpointError(
+                f"what trains is not what the checkpoint holds: {', '.join(differing[:3])}"
+            )
+        for name, tensor in mine.items():
+            tensor.copy_(tensors[name])
+
+    def sha256(self) -> str:
+        """One hash over all of them."""
+        return tensors_sha256(self.tensors())
+
+    def frozen(self) -> dict[str, str]:
+        """A hash of what stands still, for each part of the model that has any."""
+        parts: dict[str, dict[str, Tensor]] = {}
+        for name, _, tensor, _ in self._all():
+            if name not in self._names:
+                part = next((each for each in _PARTS if name.startswith(f"{each}.")), None)
+                side = (part or name).replace("_encoder", "", 1)
+                parts.setdefault(side if part else side.partition(".")[0], {})[name] = tensor
+        return {part: tensors_sha256(tensors) for part, tensors in sorted(parts.items())}
+
+    def _all(self) -> Iterator[tuple[str, nn.Module, Tensor, bool]]:
+        """Every tensor once: its name, the module that owns it, and whether it is a parameter."""
+        seen: set[int] = set()
+        for prefix, root in self._modules:
+            for path, module in root.named_modules():
+                owned = [
+                    *((each, True) for each in module._parameters.items()),
+                    *((each, False) for each in module._buffers.items()),
+                ]
+                for (name, tensor), is_parameter in owned:
+                    if tensor is not None and id(tensor) not in seen:
+                        seen.add(id(tensor))
+                        yield (
+                            f"{prefix}{path}{'.' if path else ''}{name}",
+                            module,
+                            tensor,
+                            is_parameter,
+                        )
