@@ -12,6 +12,8 @@ import pytest
 
 _HOME = Path(tempfile.mkdtemp(prefix="zoo-tests-"))
 # Read once, when the libraries are first imported.
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // int(workers), 1)))
 os.environ["HF_HOME"] = str(_HOME / "huggingface")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["ZOO_PLUGINS"] = ""
