@@ -14,6 +14,7 @@ from zoo.errors import RegistryError
 from zoo.registry import Origin, catalog, load_catalog
 from zoo.registry.asking import ask, components_of_answer
 
+pytestmark = pytest.mark.alone
 ORIGIN = Origin("plugin", "zoo-guest", "1.0")
 SOUND = """
 from zoo import HookedComponent, hookimpl

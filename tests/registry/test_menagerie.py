@@ -13,6 +13,7 @@ from registry.menagerie import ANIMALS, ODD, PAIR, SOUND, distribution
 import zoo
 from zoo.registry import catalog
 
+pytestmark = pytest.mark.alone
 LIMIT = 1.5
 """Seconds for one animal: half for a slow one, and room for a busy machine."""
 
