@@ -26,6 +26,7 @@ EDITS = {
 """What the author changes in the scaffold, to wrap a ShuffleNet of torchvision."""
 
 
+@pytest.mark.alone
 @pytest.mark.long
 def test_few_lines_and_two_minutes(tmp_path, pip_install):
     started = time.perf_counter()
