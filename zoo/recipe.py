@@ -150,13 +150,30 @@ class Recipe(_Data):
         "needs it.",
     )
     sampling: Literal["pair", "concept"] = Field(
-        "concept", description="An epoch holds every pair, or one random pair of every concept."
+        "concept",
+        description="An epoch holds every pair, or one random pair of every concept; a stream, every "
+        "pair.",
+    )
+    stream: bool = Field(
+        False, description="Read the data as a stream, of which no list is held in memory."
+    )
+    epoch_steps: int | None = Field(
+        None,
+        ge=1,
+        description="Of a stream, steps that count as an epoch for evaluation and log; when not "
+        "given, its pairs are counted for it, or, where steps are given, it is a twentieth of them.",
     )
     precision: Precision = Field(
         "auto", description="auto: bfloat16 where it is measured to be faster."
     )
     compile: bool = Field(False, description="Compile the encoders that run, with torch.compile.")
     workers: int = Field(2, ge=0, description="Processes that read pictures; 0: this one does.")
+    unreadable: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="Share of pictures that may be unreadable, and are skipped; more end the run.",
+    )
     seed: int = Field(0, ge=0, lt=2**32, description="Of all that is random.")
     data_seed: int | None = Field(
         None,
@@ -182,6 +199,12 @@ class Recipe(_Data):
     def _one_length(self) -> Recipe:
         if self.epochs is not None and self.steps is not None:
             raise ValueError("epochs and steps both say how long to train; leave one out")
+        if self.epoch_steps is not None and not self.stream:
+            raise ValueError("epoch_steps is for a stream; other data says how long an epoch is")
+        if self.stream and self.sampling == "concept" and "sampling" in self.model_fields_set:
+            raise ValueError(
+                'a stream gives every pair once an epoch and knows no concepts; say sampling = "pair"'
+            )
         if self.batch_size is not None and self.accumulation > self.batch_size:
             raise ValueError(
                 f"accumulation is {self.accumulation}, and a batch of {self.batch_size} pairs has "
@@ -197,6 +220,7 @@ class Recipe(_Data):
             update={
                 **length,
                 "batch_size": self.batch_size or (512 if heads_only else 32),
+                "sampling": "pair" if self.stream else self.sampling,
                 "data_seed": self.seed if self.data_seed is None else self.data_seed,
                 "optimizer": self.optimizer.model_copy(update={"learning_rate": rate}),
             }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,17 +13,23 @@ import typer
 
 from zoo.cli.console import err, overrides_from, print_json, table
 from zoo.cli.options import AsJson, Overrides
+from zoo.errors import DataError
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
+    from zoo.data.columns import Columns
+    from zoo.data.pairs import ImageTextDataset
     from zoo.evaluation.retrieval import Recall
+    from zoo.recipe import Recipe
     from zoo.training.features import Progress
     from zoo.training.loop import Epoch
 
 __all__ = ["progress_bars", "train", "train_and_save"]
 
 
+_EVALUATED = 5_000
+"""Pairs of a stream's split, at most."""
 _FLAGS = {
     "epochs": "epochs",
     "steps": "steps",
@@ -31,6 +38,7 @@ _FLAGS = {
     "weight_decay": "optimizer.weight_decay",
     "seed": "seed",
     "workers": "workers",
+    "stream": "stream",
 }
 """What has a flag of its own, and where it goes in the recipe."""
 
@@ -61,6 +69,9 @@ def train(
     weight_decay: Annotated[float | None, typer.Option(help="Of matrices.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of all that is random.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that read pictures.")] = None,
+    stream: Annotated[
+        bool | None, typer.Option("--stream", help="Hold no list of the data in memory.")
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, …")] = "cpu",
     resume: Annotated[
         bool, typer.Option(help="Go on with the run in the folder, from its newest checkpoint.")
@@ -92,7 +103,7 @@ def train(
         columns={"image": image_column, "caption": caption_column},
         images=images,
     )
-    if as_json:
+    if as_json and result:
         print_json(result)
 
 
@@ -110,7 +121,11 @@ def train_and_save(
     columns: Mapping[str, str | None] | None = None,
     images: Path | None = None,
 ) -> dict[str, Any]:
-    """Everything `zoo train` does."""
+    """Everything `zoo train` does; among several processes, the first alone evaluates and saves.
+
+    Returns:
+        What `zoo train --json` prints; nothing in the other processes.
+    """
     from zoo.assembly import plan
     from zoo.folder import check_free, save
     from zoo.training.run_folder import RunFolder
@@ -123,20 +138,23 @@ def train_and_save(
     planned = plan(name, recipe=recipe, overrides=overrides)
     planned.check()
 
+    import torch
+
     from zoo.data.columns import Columns
     from zoo.data.fingerprint import fingerprint
-    from zoo.data.sources import open_dataset
     from zoo.evaluation.judge import Judge
-    from zoo.training.loop import set_seed
+    from zoo.training.loop import make_accelerator, set_seed
     from zoo.training.loop import train as run
     from zoo.training.precision import choose
     from zoo.training.teacher import load_teacher
 
+    accelerator = make_accelerator(torch.device(device))
+    main = accelerator.is_main_process
+    if accelerator.num_processes > 1:
+        device, console.quiet = str(accelerator.device), not main
     asked = planned.spec.train
     with console.status(f"loading the dataset {data}"):
-        dataset = open_dataset(data, Columns(**(columns or {})), images=images)
-        splits = ("train", asked.evaluation.split, "test")
-        pairs = {split: dataset.split(split) for split in splits}
+        dataset, pairs = _opened(data, asked, Columns(**(columns or {})), images)
     console.print(f"data    {dataset.name}: {dataset.attribution}; licence {dataset.licence}")
     for note in dataset.notes:
         console.print(f"data    {note}")
@@ -147,9 +165,10 @@ def train_and_save(
     trainable = sum(parameter.numel() for parameter in model.get_trainable_parameters())
     console.print(f"model   {name}: {trainable:,} parameters train")
 
-    with progress_bars() as (bars, progress):
+    with progress_bars(shown=main) as (bars, progress):
         validation = pairs[asked.evaluation.split]
-        judge = Judge(model, validation, progress, precision=asked.precision)
+        borne = asked.unreadable
+        judge = Judge(model, validation, progress, precision=asked.precision, unreadable=borne)
 
         def report(epoch: Epoch) -> None:
             if epoch.metrics:
@@ -176,7 +195,13 @@ def train_and_save(
             overwrite=overwrite,
             fingerprints={asked.evaluation.split: fingerprint(validation, progress)},
         )
-        test = Judge(model, pairs["test"], progress, precision=asked.precision).recall()
+        if accelerator.num_processes > 1:
+            accelerator.end_training()
+        if not main:
+            return {}
+        test = Judge(
+            model, pairs["test"], progress, precision=asked.precision, unreadable=borne
+        ).recall()
     assert model.spec is not None
     model.spec = model.spec.model_copy(update={"train": used})
     result = {
@@ -199,8 +224,35 @@ def train_and_save(
     return result
 
 
+def _opened(
+    source: str, asked: Recipe, columns: Columns, images: Path | None
+) -> tuple[ImageTextDataset, dict[str, Any]]:
+    """The dataset, and what of it is trained on (a stream, if asked for) and evaluated."""
+    from zoo.data.pairs import ImageTextDataset
+    from zoo.data.sources import open_dataset
+    from zoo.data.stream import stream
+
+    held_out = {asked.evaluation.split, "test"}
+    if not asked.stream:
+        dataset = open_dataset(source, columns, images=images)
+        return dataset, {split: dataset.split(split) for split in ("train", *held_out)}
+    if images is not None:
+        raise DataError("--images: a stream has its pictures in shards or tables, or beside these")
+    seed = asked.seed if asked.data_seed is None else asked.data_seed
+    pairs: dict[str, Any] = {
+        split: [pair for pair, _ in islice(stream(source, columns, split=split).read(), _EVALUATED)]
+        for split in held_out
+    }
+    for split, found in pairs.items():
+        if not found:
+            raise DataError(f"the stream {source} has no pairs of the split {split!r}")
+    notes = (f"streamed; the first {_EVALUATED:,} pairs of a split are evaluated at most",)
+    dataset = ImageTextDataset(Path(source).name, pairs, "unknown", "unknown", notes=notes)
+    return dataset, {**pairs, "train": stream(source, columns, split="train", seed=seed)}
+
+
 @contextmanager
-def progress_bars() -> Iterator[tuple[Bars, Progress]]:
+def progress_bars(*, shown: bool = True) -> Iterator[tuple[Bars, Progress]]:
     """Bars on stderr, and a function that long steps call to show how far they are."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -211,7 +263,7 @@ def progress_bars() -> Iterator[tuple[Bars, Progress]]:
         TimeElapsedColumn(),
     ]
     tasks: dict[tuple[str, int], Any] = {}
-    with Progress(*columns, console=err()) as bars:
+    with Progress(*columns, console=err(), disable=not shown) as bars:
 
         def progress(title: str, done: int, total: int) -> None:
             key = (title, total)

@@ -12,10 +12,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from zoo.cache import cache_folder
 from zoo.data.held import Held
+from zoo.data.unreadable import Unread, noted
 from zoo.errors import DataError
 
 __all__ = ["PictureHash", "check_unchanged", "picture_hashes"]
@@ -45,6 +47,7 @@ def picture_hashes(
     progress: Callable[[str, int, int], None] | None = None,
     *,
     workers: int = 2,
+    unread: dict[int, Unread] | None = None,
 ) -> list[PictureHash]:
     """The hash of each file, from memory where size, inode and both times of change are the same.
 
@@ -52,23 +55,37 @@ def picture_hashes(
     times. Windows has none: there a file that was changed and given its former time passes for the
     former one.
 
+    Args:
+        unread: where files that cannot be read are noted, by index; there are hashes of the others.
+
     Raises:
-        DataError: a file cannot be read; the message names it.
+        DataError: a file cannot be read, and nowhere to note it is given; the message names it.
     """
     found: list[PictureHash | None] = [None] * len(pictures)
-    states = [_state(picture) for picture in pictures]
+    states = [noted(partial(_state, each), index, unread) for index, each in enumerate(pictures)]
+    unread_at_once = set(unread or ())
     with _memory() as memory:
         for index, (picture, state) in enumerate(zip(pictures, states, strict=True)):
+            if index in unread_at_once:
+                continue
             sha256 = memory.get(picture, state)
             if sha256 is not None:
                 found[index] = PictureHash(sha256, state)
-        missing = [index for index, each in enumerate(found) if each is None]
+        missing = [
+            index
+            for index, each in enumerate(found)
+            if each is None and index not in unread_at_once
+        ]
         with ThreadPoolExecutor(max(workers, 1)) as pool:
             for start in range(0, len(missing), _AT_ONCE):
                 batch = missing[start : start + _AT_ONCE]
                 began = time.time_ns()
-                hashes = pool.map(_hash, [pictures[index] for index in batch])
+                hashes = pool.map(
+                    lambda index: noted(partial(_hash, pictures[index]), index, unread), batch
+                )
                 for index, sha256 in zip(batch, hashes, strict=True):
+                    if sha256 is None:
+                        continue
                     picture, state = pictures[index], states[index]
                     check_unchanged(picture, state)
                     found[index] = PictureHash(sha256, state)

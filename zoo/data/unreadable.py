@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from zoo.errors import DataError, first_line
 
-__all__ = ["Unread", "Unreadable", "attempted"]
+__all__ = ["Unread", "Unreadable", "attempted", "noted"]
 
 _NAMED = 20
 _ENOUGH = 100
@@ -29,6 +29,21 @@ def attempted(read: Callable[[], _T]) -> _T | Unread:
         return read()
     except DataError as error:
         return Unread(first_line(error))
+
+
+def noted(read: Callable[[], _T], index: int, unread: dict[int, Unread] | None) -> _T | None:
+    """What `read` gives; or None, and why it could not is noted under the index.
+
+    Args:
+        unread: where; None lets the fault through.
+    """
+    if unread is None:
+        return read()
+    found = attempted(read)
+    if not isinstance(found, Unread):
+        return found
+    unread[index] = found
+    return None
 
 
 class Unreadable:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from zoo.clip import CLIP
 from zoo.data.pairs import Pair, one_per_concept
+from zoo.data.unreadable import Unread, Unreadable
 from zoo.evaluation.embeddings import check_both_towers, project
 from zoo.evaluation.retrieval import Recall, Retrieval, recall_at, retrieval
 from zoo.recipe import Precision
@@ -23,6 +24,10 @@ class Judge:
 
     Args:
         pairs: of these, the first of each concept, with its first caption.
+        unreadable: share of their pictures that may be unreadable; the others are judged by.
+
+    Raises:
+        DataError: (when asked) more of them cannot be read; the message names them.
     """
 
     def __init__(
@@ -32,6 +37,7 @@ class Judge:
         progress: Progress | None = None,
         *,
         precision: Precision = "auto",
+        unreadable: float = 0.0,
     ) -> None:
         check_both_towers(model)
         self.image: Any = model.image_encoder
@@ -40,6 +46,7 @@ class Judge:
         self.pairs = one_per_concept(pairs)
         self.progress = progress
         self.precision = precision
+        self.unreadable = unreadable
         self._kept: dict[str, Features] = {}
 
     def recall(self) -> Recall:
@@ -60,11 +67,28 @@ class Judge:
         if side in self._kept:
             return self._kept[side]
         if side == "image":
-            pictures = [pair.picture for pair in self.pairs]
-            features = image_features(self.model, pictures, self.progress, precision=self.precision)
+            features = self._image_features()
         else:
             names = [pair.captions[0] for pair in self.pairs]
             features = text_features(self.model, names, self.progress, precision=self.precision)
         if is_frozen(getattr(self, side)):
             self._kept[side] = features
+        return features
+
+    def _image_features(self) -> Features:
+        pictures = [pair.picture for pair in self.pairs]
+        unread: dict[int, Unread] = {}
+        features = image_features(
+            self.model,
+            pictures,
+            self.progress,
+            precision=self.precision,
+            unread=unread if self.unreadable else None,
+        )
+        if unread:
+            tally = Unreadable(self.unreadable)
+            tally.add(len(pictures), list(unread.values()))
+            tally.finish()
+            self.pairs = [pair for n, pair in enumerate(self.pairs) if n not in unread]
+            self._kept.clear()
         return features

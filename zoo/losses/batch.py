@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from zoo.errors import LossError
-from zoo.losses.gather import first_row, gather_ids, gather_rows
+from zoo.losses.gather import first_row, gather_ids, gather_rows, row_counts
 from zoo.losses.positives import Positives
 
 __all__ = ["Batch", "check_negatives", "gather_batch"]
@@ -26,6 +26,8 @@ class Batch:
     positives: Positives
     own: slice
     """Where this process's pairs are among those of every process."""
+    counts: list[int]
+    """How many pairs each process has."""
 
     @property
     def count(self) -> int:
@@ -72,11 +74,12 @@ def gather_batch(
     dtype = torch.promote_types(
         torch.promote_types(image_embeds.dtype, text_embeds.dtype), torch.float32
     )
-    texts = gather_rows(text_embeds).to(dtype)
-    all_ids = [each if each is None else gather_ids(each) for each in (image_ids, text_ids)]
-    own = slice(first_row(count), first_row(count) + count)
+    counts = row_counts(count, text_embeds.device)
+    texts = gather_rows(text_embeds, counts).to(dtype)
+    all_ids = [each if each is None else gather_ids(each, counts) for each in (image_ids, text_ids)]
+    own = slice(first_row(counts), first_row(counts) + count)
     positives = Positives(texts.shape[0], own.start + begin, *all_ids)
-    return Batch(image_embeds.to(dtype), texts, positives, own)
+    return Batch(image_embeds.to(dtype), texts, positives, own, counts)
 
 
 def check_negatives(loss: str, batch: Batch) -> None:

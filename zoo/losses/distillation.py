@@ -113,7 +113,7 @@ class _Teacher:
         self.scale = self.images.new_tensor(scale)
         to_text, to_image = directions(batch, self.scale)
         self.of_rows = to_text.log_sums[0]
-        self.of_columns = gather_rows(to_image.log_sums[0][:, None])[:, 0]
+        self.of_columns = gather_rows(to_image.log_sums[0][:, None], batch.counts)[:, 0]
 
     def start(self, images: Tensor, texts: Tensor) -> None:
         self.entropy = images.new_zeros(images.shape[0])

@@ -53,9 +53,9 @@ def directions(
 def _whole(shares: list[Tensor], batch: Batch) -> Direction:
     """Text to image over all processes, each of which has seen its images with every text."""
     positive, *log_sums = shares
-    if batch.texts.shape[0] > batch.count:
-        of_all = gather_rows(torch.stack(shares)).view(-1, len(shares), batch.texts.shape[0])
-        of_all = of_all[..., batch.own]
+    if len(batch.counts) > 1:
+        of_all = gather_rows(torch.stack(shares), [len(shares)] * len(batch.counts))
+        of_all = of_all.view(-1, len(shares), batch.texts.shape[0])[..., batch.own]
         positive, log_sums = of_all[:, 0].sum(0), list(of_all[:, 1:].logsumexp(0))
     return Direction(positive, tuple(log_sums))
 

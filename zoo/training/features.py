@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from zoo.clip import CLIP, evaluating
-from zoo.data.hashes import check_unchanged, picture_hashes
+from zoo.data.hashes import PictureHash, check_unchanged, picture_hashes
 from zoo.data.held import Held
 from zoo.data.pictures import open_picture
+from zoo.data.unreadable import Unread, noted
 from zoo.errors import DataError, SpecError
 from zoo.memory import keep_freed_memory
 from zoo.recipe import Precision
@@ -33,6 +36,7 @@ _TEXTS_AT_ONCE = 32
 _NOISE = {"fp32": 1e-3, "bf16": 3e-2}
 """How far two results of one encoder for one input may lie apart, as a share of their length."""
 _T = TypeVar("_T")
+_R = TypeVar("_R")
 
 _Side = Literal["image", "text"]
 _Run = Callable[[list[list[int]]], Iterator[Tensor]]
@@ -46,6 +50,7 @@ def image_features(
     *,
     precision: Precision = "auto",
     workers: int = 2,
+    unread: dict[int, Unread] | None = None,
 ) -> Features:
     """What the image encoder, in eval mode, says of each picture; before the head.
 
@@ -54,10 +59,11 @@ def image_features(
     Args:
         progress: told of what is computed; not called for what is there.
         workers: threads that read pictures.
+        unread: where pictures that cannot be read are noted, by index; the rows are the others'.
 
     Raises:
-        DataError: no pictures, or one that cannot be read or has features that are no numbers; the
-            message names it.
+        DataError: no pictures; or one that has features that are no numbers, or cannot be read and
+            is not to be noted; the message names it.
         SpecError: the encoder is frozen, and says something else of a picture each time.
         CacheError: the features cannot be kept.
     """
@@ -69,23 +75,36 @@ def image_features(
     device = next(tower.parameters()).device
     chosen = choose(precision, device)
     said = ingredients(model, "image", chosen, device)
-    hashes = None if said is None else picture_hashes(pictures, progress, workers=workers)
+    hashes: list[PictureHash] | None = None
+    if said is not None:
+        hashes = picture_hashes(pictures, progress, workers=workers, unread=unread)
+    numbers = [index for index in range(len(pictures)) if index not in (unread or ())]
+    if not numbers and unread:
+        raise DataError(f"no picture can be read; the first: {unread[0].reason}")
+    pictures = [pictures[index] for index in numbers]
+    lost: dict[int, Unread] | None = None if unread is None else {}
 
-    def read(path: Path | Held) -> Tensor:
-        tensor: Tensor = encoder.preprocess(open_picture(path))
+    def read(index: int) -> Tensor | None:
+        return noted(lambda: encoder.preprocess(open_picture(pictures[index])), index, lost)
+
+    @cache
+    def blank() -> Tensor:
+        """In place of an unread picture, so that a batch stays as large as it was."""
+        tensor: Tensor = encoder.preprocess(Image.new("RGB", (64, 64)))
         return tensor
 
     def run(batches: list[list[int]]) -> Iterator[Tensor]:
         with ThreadPoolExecutor(workers) as pool:
 
-            def start(batch: list[int]) -> list[Future[Tensor]]:
-                once = {index: pool.submit(read, pictures[index]) for index in set(batch)}
+            def start(batch: list[int]) -> list[Future[Tensor | None]]:
+                once = {index: pool.submit(read, index) for index in set(batch)}
                 return [once[index] for index in batch]
 
             for batch, reading in zip(batches, prefetched(start, batches), strict=True):
-                stacked = torch.stack([future.result() for future in reading])
+                found = [future.result() for future in reading]
+                stacked = torch.stack([blank() if each is None else each for each in found])
                 if hashes is not None:
-                    for index in batch:
+                    for index in _others(batch, lost):
                         check_unchanged(pictures[index], hashes[index].state)
                 stacked = stacked.to(device, memory_format=torch.channels_last)
                 with autocast(chosen, device):
@@ -97,11 +116,15 @@ def image_features(
             for start in range(0, len(wanted), _IMAGES_AT_ONCE)
         ]
 
-    filling = _Filling(tower, "image", lambda index: str(pictures[index]), chosen, progress)
+    filling = _Filling(tower, "image", lambda index: str(pictures[index]), chosen, progress, lost)
     if said is None or hashes is None:
-        return filling.live(batches(range(len(pictures))), run)
-    store = Store(said, [each.sha256 for each in hashes])
-    return filling.fill(store, batches(store.missing()), run, _IMAGES_AT_ONCE)
+        features = filling.live(batches(range(len(pictures))), run)
+    else:
+        store = Store(said, [each.sha256 for each in hashes])
+        features = filling.fill(store, batches(store.missing()), run, _IMAGES_AT_ONCE)
+    if unread is not None and lost:
+        unread.update({numbers[index]: each for index, each in lost.items()})
+    return features
 
 
 def text_features(
@@ -147,8 +170,8 @@ def text_features(
 
 
 def prefetched(
-    start: Callable[[_T], list[Future[Tensor]]], items: Sequence[_T]
-) -> Iterator[list[Future[Tensor]]]:
+    start: Callable[[_T], list[Future[_R]]], items: Sequence[_T]
+) -> Iterator[list[Future[_R]]]:
     """Start work on the next two items while the present one is in use."""
     running = [start(item) for item in items[:2]]
     for index in range(len(items)):
@@ -162,6 +185,7 @@ class _Filling:
 
     Args:
         name: of an input, for messages.
+        unread: inputs that have no row after all; `run` notes them before it gives their batch.
     """
 
     def __init__(
@@ -171,21 +195,27 @@ class _Filling:
         name: Callable[[int], str],
         precision: Literal["fp32", "bf16"],
         progress: Progress | None,
+        unread: dict[int, Unread] | None = None,
     ) -> None:
         self.tower, self.side, self.name = tower, side, name
-        self.precision, self.progress = precision, progress
+        self.precision, self.progress, self.unread = precision, progress, unread
 
     def live(self, batches: list[list[int]], run: _Run) -> Features:
         """Rows in memory, of an encoder that may say something else next time."""
-        order = [index for batch in batches for index in batch]
+        total, seen = sum(map(len, batches)), 0
         done: list[Tensor] = []
+        order: list[int] = []
         keep_freed_memory()
         with evaluating(self.tower), torch.no_grad():
-            for rows in run(batches):
+            for batch, rows in zip(batches, run(batches), strict=True):
+                kept, rows = self._readable(batch, rows)
+                order += kept
                 done.append(_kept_as(rows))
-                self._tell(sum(map(len, done)), len(order))
+                seen += len(batch)
+                self._tell(seen, total)
+        self._check_some(order)
         row_of = {index: row for row, index in enumerate(order)}
-        return Features([torch.cat(done)], [(0, row_of[index]) for index in range(len(order))])
+        return Features([torch.cat(done)], [(0, row_of[index]) for index in sorted(order)])
 
     def fill(self, store: Store, batches: list[list[int]], run: _Run, size: int) -> Features:
         """Rows from the store, which those that it misses are added to.
@@ -193,24 +223,48 @@ class _Filling:
         Every batch is filled up to one size, so that what is said of an input does not depend on how
         many others were missing: the same sums run in the same order.
         """
-        total, done = sum(map(len, batches)), 0
+        total, done, checked = sum(map(len, batches)), 0, False
         full = [batch + batch[-1:] * (size - len(batch)) for batch in batches]
         try:
             keep_freed_memory()
             with evaluating(self.tower), torch.no_grad():
                 for batch, computed in zip(batches, run(full), strict=True):
-                    rows = _kept_as(computed[: len(batch)])
-                    self._check_finite(batch, rows)
-                    if not done:
-                        again = _kept_as(next(run([batch[:1] * size])))
-                        self._check_repeats(batch[0], rows[0], again)
-                        store.expect(total, rows[0])
-                    self._add(store, batch, rows)
+                    kept, rows = self._readable(batch, computed[: len(batch)])
+                    if kept:
+                        rows = _kept_as(rows)
+                        self._check_finite(kept, rows)
+                        if not checked:
+                            again = _kept_as(next(run([kept[:1] * size])))
+                            self._check_repeats(kept[0], rows[0], again)
+                            store.expect(total, rows[0])
+                            checked = True
+                        self._add(store, kept, rows)
                     done += len(batch)
                     self._tell(done, total)
         finally:
             store.flush()  # what is done is done, even if the next picture cannot be read
-        return store.features()
+        self._note_copies(store)
+        self._check_some(_others(list(range(len(store.keys))), self.unread))
+        return store.features(without=self.unread or ())
+
+    def _check_some(self, read: list[int]) -> None:
+        if not read and self.unread:
+            raise DataError(f"no picture can be read; the first: {self.unread[0].reason}")
+
+    def _note_copies(self, store: Store) -> None:
+        """Only the first of inputs that are the same was tried."""
+        if self.unread:
+            faults = {store.keys[index]: each.reason for index, each in self.unread.items()}
+            for index, key in enumerate(store.keys):
+                if key in faults and index not in self.unread:
+                    self.unread[index] = Unread(f"{self.name(index)}: a copy of {faults[key]}")
+
+    def _readable(self, batch: list[int], rows: Tensor) -> tuple[list[int], Tensor]:
+        kept = _others(batch, self.unread)
+        if len(kept) == len(batch):
+            return batch, rows
+        unread = self.unread or {}
+        return kept, rows[[place for place, index in enumerate(batch) if index not in unread]]
 
     def _add(self, store: Store, batch: list[int], rows: Tensor) -> None:
         try:
@@ -245,6 +299,11 @@ class _Filling:
     def _tell(self, done: int, total: int) -> None:
         if self.progress is not None:
             self.progress(f"{self.side} features", done, total)
+
+
+def _others(batch: list[int], unread: dict[int, Unread] | None) -> list[int]:
+    """What of a batch was read."""
+    return [index for index in batch if index not in unread] if unread else batch
 
 
 def _kept_as(rows: Tensor) -> Tensor:

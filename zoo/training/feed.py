@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -16,47 +15,15 @@ from zoo.clip import CLIP, evaluating
 from zoo.data.augment import Augmenter
 from zoo.data.held import Held
 from zoo.data.pairs import Pair
+from zoo.data.unreadable import Unread, Unreadable, attempted
 from zoo.errors import DataError, SpecError
 from zoo.recipe import Recipe
+from zoo.training.batch import Batch
 from zoo.training.features import Features, Progress, image_features, text_features
 from zoo.training.order import Draws, Order
+from zoo.training.processes import Processes
 
-__all__ = ["Batch", "Feed"]
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Pairs of one step. Of each side there are features if its encoder is frozen, else its input."""
-
-    image_ids: Int[Tensor, " batch"]
-    """Equal for pairs of the same picture."""
-    text_ids: Int[Tensor, " batch"]
-    """Equal for pairs of the same caption."""
-    pictures: Shaped[Tensor, "batch 3 height width"] | None = None
-    image_features: Float[Tensor, "batch ..."] | None = None
-    tokens: Mapping[str, Int[Tensor, "batch length"]] | None = None
-    text_features: Float[Tensor, "batch features"] | None = None
-    teacher: Mapping[str, Float[Tensor, "batch teacher_dim"]] | None = None
-    """A teacher's embeddings of both sides, by the names that a loss knows them by."""
-
-    def __len__(self) -> int:
-        return len(self.image_ids)
-
-    def part(self, rows: slice) -> Batch:
-        """Some of its rows."""
-        return self._of(lambda tensor: tensor[rows])
-
-    def to(self, device: torch.device) -> Batch:
-        """The same on a device."""
-        return self._of(lambda tensor: tensor.to(device, non_blocking=True))
-
-    def _of(self, change: Any) -> Batch:
-        def changed(value: Any) -> Any:
-            if isinstance(value, Mapping):
-                return {name: change(tensor) for name, tensor in value.items()}
-            return value if value is None else change(value)
-
-        return Batch(**{name: changed(value) for name, value in vars(self).items()})
+__all__ = ["Batch", "Feed", "stacked", "told_of_unread"]
 
 
 class Feed:
@@ -66,12 +33,20 @@ class Feed:
     Pictures for an encoder that trains are read, augmented and stacked by worker processes while
     the model computes. Any number of workers gives the same batches.
 
+    A picture that cannot be read is skipped and counted in `unreadable`: where features are
+    computed first, its pairs are left out; else each batch that draws it is smaller by it.
+
+    In several processes each gets its share of every batch, the rows of all shares are those of one
+    process, and features are computed by the first.
+
     Args:
         teacher: a model whose embeddings of all pairs the loss learns from.
 
     Raises:
-        DataError: the dataset is too small, or has a picture that cannot be read.
-        SpecError: the recipe augments pictures, and the image encoder is frozen.
+        DataError: the dataset is too small, more pictures cannot be read than the recipe bears, or
+            processes see other data.
+        SpecError: the recipe augments pictures, and the image encoder is frozen; or there are more
+            processes than pairs in a batch.
     """
 
     def __init__(
@@ -85,17 +60,13 @@ class Feed:
     ) -> None:
         assert recipe.batch_size is not None
         assert recipe.data_seed is not None
-        self.model, self.pairs, self.recipe = model, pairs, recipe
-        self.order = Order(
-            pairs, sampling=recipe.sampling, batch_size=recipe.batch_size, seed=recipe.data_seed
-        )
+        self.model, self.recipe, self.progress = model, recipe, progress
+        self.pairs: Sequence[Pair] = pairs
+        self.unreadable = Unreadable(recipe.unreadable)
+        self.processes = Processes(_device(model))
+        self.processes.check_alike("the training data", lambda: _digest(pairs))
         image: Any = model.image_encoder
         text: Any = model.text_encoder
-        self.captions, self._rows = _distinct([each for pair in pairs for each in pair.captions])
-        self._first_row = [0]
-        for pair in pairs:
-            self._first_row.append(self._first_row[-1] + len(pair.captions))
-        self.pictures, self._picture_ids = _distinct([pair.picture for pair in pairs])
         self._image_features: Features | None = None
         self._text_features: Features | None = None
         self._teacher: dict[str, Any] = {}
@@ -106,53 +77,105 @@ class Feed:
                     "computed once, of pictures as they are; leave the augmentation out, or let the "
                     "encoder train"
                 )
-            self._image_features = image_features(
-                model,
-                self.pictures,
-                progress,
-                precision=recipe.precision,
-                workers=max(recipe.workers, 1),
-            )
+            with self.processes.in_turns():
+                self._image_features = self._features_of_readable(model)
         else:
             self._augment = Augmenter(image.encoder.preprocess, recipe.augmentation)
-        if "encoder" in text.frozen_parts:
-            self._text_features = text_features(
-                model, self.captions, progress, precision=recipe.precision
-            )
         if teacher is not None:
-            self._teacher = {
-                "teacher_image_embeds": _Embeds(
-                    teacher.image_encoder,
-                    image_features(teacher, self.pictures, progress, precision=recipe.precision),
-                ),
-                "teacher_text_embeds": _Embeds(
-                    teacher.text_encoder,
-                    text_features(teacher, self.captions, progress, precision=recipe.precision),
-                ),
-            }
+            with self.processes.in_turns():
+                features = self._features_of_readable(teacher)
+            self._teacher["teacher_image_embeds"] = _Embeds(teacher.image_encoder, features)
+        self.processes.check_alike(
+            "what of the training data can be read", lambda: _digest(self.pairs)
+        )
+        self.order = Order(
+            self.pairs,
+            sampling=recipe.sampling,
+            batch_size=recipe.batch_size,
+            seed=recipe.data_seed,
+        )
+        if self.order.batch_size < self.processes.count:
+            raise SpecError(
+                f"train.batch_size is that of all processes together: {self.order.batch_size} pairs "
+                f"a step cannot be divided among {self.processes.count} processes"
+            )
+        self.pictures, self._picture_ids = _distinct([pair.picture for pair in self.pairs])
+        self.unreadable.enough = min(self.unreadable.enough, len(self.pictures))
+        self.captions, self._rows = _distinct(
+            [each for pair in self.pairs for each in pair.captions]
+        )
+        self._first_row = [0]
+        for pair in self.pairs:
+            self._first_row.append(self._first_row[-1] + len(pair.captions))
+        if "encoder" in text.frozen_parts:
+            with self.processes.in_turns():
+                self._text_features = text_features(
+                    model, self.captions, progress, precision=recipe.precision
+                )
+        if teacher is not None:
+            with self.processes.in_turns():
+                features = text_features(
+                    teacher, self.captions, progress, precision=recipe.precision
+                )
+            self._teacher["teacher_text_embeds"] = _Embeds(teacher.text_encoder, features)
 
-    def batches(self, steps: range) -> Iterator[Batch]:
-        """The batches of some steps, on the CPU.
+    def _features_of_readable(self, model: CLIP) -> Features:
+        """Those of the pictures; pairs whose picture cannot be read are left out from here on."""
+        pictures, numbers = _distinct([pair.picture for pair in self.pairs])
+        unread: dict[int, Unread] = {}
+        first = not self.unreadable.seen  # what another encoder could read, this one can too
+        features = image_features(
+            model,
+            pictures,
+            self.progress,
+            precision=self.recipe.precision,
+            workers=max(self.recipe.workers, 1),
+            unread=unread if first else None,
+        )
+        if first:
+            self.unreadable.add(len(pictures), list(unread.values()))
+            self.unreadable.finish()
+        self.pairs = [
+            pair for pair, number in zip(self.pairs, numbers, strict=True) if number not in unread
+        ]
+        return features
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches of one epoch."""
+        return self.order.steps_per_epoch
+
+    def batches(self, steps: range, place: Any = None) -> Iterator[Batch]:
+        """The batches of some steps, or this process's shares of them, on the CPU.
+
+        Args:
+            place: of the batch before; not needed here, where a step is all that decides.
 
         Raises:
-            DataError: a picture cannot be read; the message names it.
+            DataError: more pictures cannot be read than the recipe bears; with their names.
         """
         if self._image_features is not None:
             for step in steps:
-                yield self._batch(self.order.step(step), None)
+                draws = self.order.step(step)
+                own = draws[self.processes.share(len(draws))]
+                yield self._batch(own, None, counts=self.processes.rows(len(own)))
             return
-        draws = (self.order.step(step) for step in steps)
         loader: DataLoader[Any] = DataLoader(
             _Pictures(self.pictures, self._augment),
-            batch_sampler=_Drawn(self.order, steps, self._picture_ids),
+            batch_sampler=_Drawn(self.order, steps, self._picture_ids, self.processes),
             num_workers=self.recipe.workers,
-            collate_fn=_stacked,
+            collate_fn=stacked,
             pin_memory=_device(self.model).type == "cuda",
         )
-        for draw, pictures in zip(draws, loader, strict=True):
-            if isinstance(pictures, DataError):
-                raise pictures
-            yield self._batch(draw, pictures)
+        for step, (pictures, faults) in zip(steps, loader, strict=True):
+            draws = self.order.step(step)
+            own = draws[self.processes.share(len(draws))]
+            own = own[[row for row in range(len(own)) if row not in faults]]
+            counts, unread = told_of_unread(
+                self.processes, self.unreadable, len(draws), len(own), list(faults.values())
+            )
+            yield self._batch(own, pictures, counts, unread)
+        self.unreadable.finish()
 
     def named(self, batch: Batch) -> list[tuple[str, str]]:
         """The picture and the caption of each of its rows."""
@@ -161,7 +184,13 @@ class Feed:
             for picture, text in zip(batch.image_ids.tolist(), batch.text_ids.tolist(), strict=True)
         ]
 
-    def _batch(self, draws: Draws, pictures: Tensor | None) -> Batch:
+    def _batch(
+        self,
+        draws: Draws,
+        pictures: Tensor | None,
+        counts: Sequence[int],
+        unread: Sequence[Unread] = (),
+    ) -> Batch:
         images = [self._picture_ids[index] for index in draws.pairs]
         texts = [
             self._rows[self._first_row[index] + caption]
@@ -178,32 +207,58 @@ class Feed:
             if self._text_features
             else self.model.tokenize([self.captions[row] for row in texts]),
             teacher={name: embeds[sides[name]] for name, embeds in self._teacher.items()} or None,
+            counts=counts if len(counts) > 1 else (),
+            unread=unread,
         )
 
 
+def told_of_unread(
+    processes: Processes, tally: Unreadable, drawn: int, read: int, faults: list[Unread]
+) -> tuple[list[int], list[Unread]]:
+    """The rows that each process has of a batch, and what all of them could not read, counted.
+
+    Args:
+        drawn: rows of the batch before its pictures were read.
+        read: of them, what this process has.
+
+    Raises:
+        DataError: more cannot be read than is borne, or nothing is left for a process; in all of them.
+    """
+    counts = processes.rows(read)
+    unread = faults
+    if sum(counts) < drawn:
+        unread = [each for part in processes.gathered(faults) for each in part]
+    tally.add(drawn, unread)
+    if not all(counts):
+        whose = f" that process {counts.index(0)} was to have" if any(counts) else ""
+        raise DataError(f"no picture of a batch{whose} can be read.\n{tally}")
+    return counts, unread
+
+
 class _Pictures(Dataset[Any]):
-    """Pictures as the encoder sees them, by picture and seed. A fault is returned, to be raised whole."""
+    """Pictures as the encoder sees them, by picture and seed."""
 
     def __init__(self, pictures: Sequence[Path | Held], augment: Augmenter) -> None:
         self.pictures, self.augment = pictures, augment
 
-    def __getitem__(self, drawn: tuple[int, int]) -> Tensor | DataError:
+    def __getitem__(self, drawn: tuple[int, int]) -> Tensor | Unread:
         picture, seed = drawn
-        try:
-            return self.augment.read(self.pictures[picture], seed)
-        except DataError as error:
-            return error
+        return attempted(lambda: self.augment.read(self.pictures[picture], seed))
 
 
 class _Drawn(Sampler[list[tuple[int, int]]]):
     """The picture and the seed of each row, batch by batch."""
 
-    def __init__(self, order: Order, steps: range, picture_of: Sequence[int]) -> None:
+    def __init__(
+        self, order: Order, steps: range, picture_of: Sequence[int], processes: Processes
+    ) -> None:
         self.order, self.steps, self.picture_of = order, steps, picture_of
+        self.processes = processes
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         for step in self.steps:
             draws = self.order.step(step)
+            draws = draws[self.processes.share(len(draws))]
             pictures = [self.picture_of[pair] for pair in draws.pairs]
             yield list(zip(pictures, draws.seeds.tolist(), strict=True))
 
@@ -224,11 +279,19 @@ class _Embeds:
         return embeds.float().cpu()
 
 
-def _stacked(pictures: list[Tensor | DataError]) -> Tensor | DataError:
-    whole = [each for each in pictures if isinstance(each, Tensor)]
-    if len(whole) == len(pictures):
-        return torch.stack(whole)
-    return next(each for each in pictures if isinstance(each, DataError))
+def stacked(rows: list[Tensor | Unread]) -> tuple[Tensor | None, dict[int, Unread]]:
+    """The pictures that could be read, and in which rows are none."""
+    pictures = [each for each in rows if isinstance(each, Tensor)]
+    unread = {row: each for row, each in enumerate(rows) if isinstance(each, Unread)}
+    return torch.stack(pictures) if pictures else None, unread
+
+
+def _digest(pairs: Sequence[Pair]) -> str:
+    """A hash of what the order of training and the texts depend on."""
+    digest = hashlib.sha256()
+    for pair in pairs:
+        digest.update(repr((pair.concept, pair.captions)).encode())
+    return digest.hexdigest()
 
 
 def _distinct(items: Sequence[Any]) -> tuple[list[Any], list[int]]:

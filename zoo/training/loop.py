@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from zoo.clip import CLIP
 from zoo.data.fingerprint import fingerprint
 from zoo.data.pairs import Pair
+from zoo.data.stream import Stream
 from zoo.errors import CheckpointError, DataError, MissingExtraError, SpecError, TowerError
 from zoo.memory import keep_freed_memory
 from zoo.recipe import Recipe
@@ -24,23 +26,34 @@ from zoo.training.log import Log
 from zoo.training.not_finite import keep_batch
 from zoo.training.observer import Epoch, Observer, Start, Step, Told
 from zoo.training.optimizer import make_optimizer, make_schedule
+from zoo.training.parallel import parallelise
 from zoo.training.run_folder import RunFolder
 from zoo.training.step import Stepper
 from zoo.training.stopping import stopping
+from zoo.training.stream_feed import StreamFeed
 from zoo.training.trained import Trained
 
 try:
     from accelerate import Accelerator
-    from accelerate.utils import set_seed
+    from accelerate.utils import InitProcessGroupKwargs, set_seed
 except ImportError as missing:
     raise MissingExtraError("training needs accelerate: pip install 'clip-zoo[train]'") from missing
 
-__all__ = ["Epoch", "Step", "check_complete", "compiled", "seed_step", "set_seed", "train"]
+__all__ = [
+    "Epoch",
+    "Step",
+    "check_complete",
+    "compiled",
+    "make_accelerator",
+    "seed_step",
+    "set_seed",
+    "train",
+]
 
 
 def train(
     model: CLIP,
-    pairs: Sequence[Pair],
+    pairs: Sequence[Pair] | Stream,
     recipe: Recipe | None = None,
     *,
     teacher: CLIP | None = None,
@@ -60,13 +73,15 @@ def train(
     A frozen encoder runs once for each picture and each caption; its features are cached on disk.
 
     Args:
+        pairs: what it trains on; a stream, if the recipe's `stream` says so.
         recipe: how; the model's own, `model.spec.train`, when not given.
         teacher: for losses that learn from another model's embeddings of the same pairs.
-        judge: asked for metrics as often as the recipe says, and after the last epoch.
+        judge: asked for metrics as often as the recipe says, and after the last epoch; in the first
+            of several processes.
         progress: told of every step, and of long preparations such as computing features.
         on_step: told of every step.
         on_epoch: told of every epoch.
-        observers: told of all of it, in this order.
+        observers: told of all of it, in this order; in several processes, all tell theirs.
         folder: where the run is logged, and kept so that it can be resumed; see
             `zoo.training.run_folder`. The first SIGTERM or Ctrl-C then ends the run with a checkpoint.
         resume: go on with the run in the folder, from its newest checkpoint. It ends with the bits of a
@@ -90,32 +105,46 @@ def train(
     check_complete(model)
     assert model.spec is not None
     recipe = (recipe or model.spec.train).filled(heads_only=model.spec.heads_only)
+    if recipe.stream != isinstance(pairs, Stream):
+        raise SpecError(
+            f"train.stream is {str(recipe.stream).lower()}, and the pairs are "
+            f"{'a stream' if isinstance(pairs, Stream) else 'a list'}; the recipe has to say it"
+        )
     device = next(model.parameters()).device
-    accelerator = Accelerator(cpu=device.type == "cpu")
-    if accelerator.num_processes > 1:
-        raise SpecError("training runs in one process; start it without accelerate launch")
+    accelerator = make_accelerator(device)
     resume = resume or from_step is not None
     run = None if folder is None else RunFolder(folder)
+    kept = accelerator.num_processes == 1 and not recipe.stream
+    if resume and not kept:
+        raise CheckpointError("a run of several processes, or on a stream, is not resumed yet")
     _check_kept(recipe, run, judge is not None, resume=resume, overwrite=overwrite)
     keep_freed_memory()
     with _repeatable(device):
         set_seed(recipe.seed)
         model.to(memory_format=torch.channels_last)
-        optimizer = make_optimizer(model, recipe)
-        feed = Feed(model, pairs, recipe, progress, teacher=teacher)
-        per_epoch = feed.order.steps_per_epoch
+        feed: Feed | StreamFeed
+        if isinstance(pairs, Stream):
+            feed = StreamFeed(model, pairs, recipe, teacher=teacher)
+        else:
+            feed = Feed(model, pairs, recipe, progress, teacher=teacher)
+        parallel = parallelise(model, recipe, accelerator)
+        optimizer = make_optimizer(parallel.model, recipe)
+        per_epoch = feed.steps_per_epoch
         steps = recipe.steps or (recipe.epochs or 1) * per_epoch
         epochs = -(-steps // per_epoch)
         every = recipe.evaluation.every or max(epochs // 20, 1)
         schedule = make_schedule(optimizer, recipe, steps)
-        stepper = Stepper(model, recipe, optimizer, schedule, accelerator.backward)
+        stepper = Stepper(model, recipe, optimizer, schedule, accelerator.backward, parallel)
         told = [*observers, Told(on_step, on_epoch)]
-        if run is not None:
+        if run is not None and accelerator.is_main_process:
             told.insert(0, Log(run.log, run.timing))
         live = Live(Trained(model), optimizer, schedule, told)
         keeper = None
-        if run is not None:
+        if run is not None and not kept and accelerator.is_main_process:
+            run.begin({"recipe": recipe.model_dump(mode="json")})
+        if run is not None and kept:
             assert model.spec is not None
+            assert not isinstance(pairs, Stream)
             about = identity(
                 spec=model.spec,
                 recipe=recipe,
@@ -140,27 +169,37 @@ def train(
             compiled(model, recipe.compile),
             _told(told, start),
         ):
-            for batch in feed.batches(range(live.steps, steps)):
+            for batch in feed.batches(range(live.steps, steps), live.place):
                 number = live.steps + 1
                 seed_step(recipe.seed, number, accelerator.process_index)
                 try:
                     outcome = stepper(batch)
                 except DataError as error:
                     error.args = (f"step {number}: {error}",)
-                    if run is not None:
+                    if run is not None and accelerator.is_main_process:
                         keep_batch(run.not_finite, batch, feed.named(batch), number, error)
                     raise
-                live.steps, live.place = number, None
+                live.steps, live.place = number, batch.place
                 live.loss, live.epoch_steps = live.loss + outcome.loss, live.epoch_steps + 1
                 epoch = -(-number // per_epoch)
                 for each in told:
-                    each.on_step(Step(number, steps, outcome, epoch, len(batch)))
+                    each.on_step(
+                        Step(
+                            number,
+                            steps,
+                            outcome,
+                            epoch,
+                            sum(batch.counts) or len(batch),
+                            feed.unreadable.count,
+                        )
+                    )
                 if progress:
                     progress("training", number, steps)
                 metrics = None
                 if number % per_epoch == 0 or number == steps:
                     if judge is not None and (epoch % every == 0 or number == steps):
-                        metrics = judge()
+                        parallel.whole()
+                        metrics = judge() if accelerator.is_main_process else None
                     mean = live.loss / live.epoch_steps
                     for each in told:
                         each.on_epoch(Epoch(epoch, epochs, mean, metrics, number))
@@ -168,6 +207,7 @@ def train(
                     stepper.set_mode()
                 if keeper:
                     keeper.after_step(metrics, last=number == steps, stop=stop)
+        parallel.whole()
         if keeper:
             keeper.finish()
     model.eval()
@@ -206,6 +246,17 @@ def _told(observers: Sequence[Observer], start: Start) -> Iterator[None]:
             stack.callback(each.on_end)
             each.on_start(start)
         yield
+
+
+def make_accelerator(device: torch.device) -> Accelerator:
+    """Accelerate's view of the processes that this one was started among."""
+    return Accelerator(
+        cpu=device.type == "cpu",
+        kwargs_handlers=[
+            # The others wait while the first one computes features, or evaluates.
+            InitProcessGroupKwargs(timeout=timedelta(days=1)),
+        ],
+    )
 
 
 def check_complete(model: CLIP) -> None:

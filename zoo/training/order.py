@@ -26,7 +26,10 @@ class Draws:
     captions: _Integers
     seeds: _Integers
 
-    def __getitem__(self, rows: slice) -> Draws:
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, rows: slice | list[int]) -> Draws:
         return Draws(self.pairs[rows], self.captions[rows], self.seeds[rows])
 
 

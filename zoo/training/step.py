@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.checkpoint import get_device_states, set_device_states
 
 from zoo.clip import CLIP
-from zoo.data.augment import normalise
 from zoo.errors import DataError, SpecError
+from zoo.losses.gather import as_one_process, gather_ids, gather_rows
 from zoo.recipe import Recipe
-from zoo.training.feed import Batch
-from zoo.training.precision import autocast, choose
+from zoo.training.batch import Batch
+from zoo.training.batch_norm import WholeBatchNorms
+from zoo.training.parallel import Alone
+from zoo.training.towers import Side
 
 __all__ = ["Outcome", "Stepper"]
 
@@ -51,6 +55,14 @@ class Stepper:
 
     Source of the second: Gao et al. 2021, arXiv 2101.06983.
 
+    In several processes each has some rows of the batch, and the step is that of all rows. A loss
+    that claims "splits-over-processes" computes on its own rows, with negatives from all, and
+    counts for its share of them in the mean that is taken of gradients; any other loss is computed by
+    every process on all rows. Batch norms take the statistics of all rows.
+
+    Args:
+        parallel: the model in several processes; alone in one, if not given.
+
     Raises:
         SpecError: a batch in parts, and batch norms that take the statistics of each part.
     """
@@ -62,24 +74,25 @@ class Stepper:
         optimizer: torch.optim.Optimizer,
         schedule: LRScheduler,
         backward: Callable[[Tensor], None] = Tensor.backward,
+        parallel: Alone | None = None,
     ) -> None:
         assert model.loss is not None
-        self.model, self.recipe = model, recipe
-        self.image: Any = model.image_encoder
-        self.text: Any = model.text_encoder
+        self.recipe = recipe
+        self.parallel = parallel or Alone(model, recipe)
+        self.model = self.parallel.model
+        text: Any = self.model.text_encoder
+        self._text_stands_still = "encoder" in text.frozen_parts
         self.loss: Any = model.loss
         self.optimizer, self.schedule, self.backward = optimizer, schedule, backward
-        some = next(model.parameters())
-        self.device, self.dtype = some.device, some.dtype
-        self.precision = choose(recipe.precision, self.device)
-        self.parameters = [
-            *model.get_trainable_parameters(),
-            *(each for each in model.loss.parameters() if each.requires_grad),
-        ]
+        self.device = next(model.parameters()).device
+        self.precision = self.parallel.towers.precision
+        self._splits = "splits-over-processes" in getattr(self.loss, "claims", ())
         self._takes = set(inspect.signature(self.loss.forward).parameters)
         self.set_mode()
         if recipe.accumulation > 1:
             self._refuse_batch_norm()
+        if recipe.compile and type(self.parallel) is not Alone:
+            self._refuse_compiled_batch_norm()
 
     def set_mode(self) -> None:
         """Train mode for what trains; batch norms as the recipe says."""
@@ -96,21 +109,24 @@ class Stepper:
         """
         batch = batch.to(self.device)
         self.optimizer.zero_grad()
-        if self.recipe.accumulation == 1:
-            loss = self._whole(batch)
-        elif batch.text_features is not None and getattr(self.loss, "sums_over_images", False):
-            loss = self._summed(batch)
-        else:
-            loss = self._cached(batch)
-        value = loss.item()
-        if not loss.isfinite():
+        parts = self.recipe.accumulation > 1
+        with self._norms_over(batch):
+            if not parts:
+                loss = self._whole(batch)
+            elif self._text_stands_still and self._sums(batch):
+                loss = self._summed(batch)
+            else:
+                loss = self._cached(batch)
+        self.parallel.reduce(parts=parts)
+        value = self._mean(loss, batch)
+        if not math.isfinite(value):
             raise DataError(
                 f"the loss is {value}; a lower learning rate than "
                 f"{self.recipe.optimizer.learning_rate:g} may help"
             )
         norm = None
         if self.recipe.optimizer.clip_norm is not None:
-            norm = nn.utils.clip_grad_norm_(self.parameters, self.recipe.optimizer.clip_norm).item()
+            norm = self.parallel.clip(self.recipe.optimizer.clip_norm)
         rate = self.optimizer.param_groups[0]["lr"]
         temperature = getattr(self.loss, "temperature", None)
         self.optimizer.step()
@@ -118,75 +134,89 @@ class Stepper:
         return Outcome(value, norm, rate, temperature)
 
     def _whole(self, batch: Batch) -> Tensor:
-        loss = self._loss(self._images(batch), self._texts(batch), batch)
+        images, texts = self.parallel.embed(batch, "image", "text")
+        loss = self._loss(images, texts, batch)
         self.backward(loss)
         return loss.detach()
 
     def _summed(self, batch: Batch) -> Tensor:
-        texts, give_back = _leaf(self._texts(batch))
+        texts, give_back = _leaf(*self.parallel.embed_part(batch, "text"))
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         for rows in self._parts(batch):
-            images = self._images(batch.part(rows))
+            (images,) = self.parallel.embed_part(batch.part(rows), "image")
             share = self.loss.over_images(images, texts, rows.start, **self._extras(batch))
+            share = share * self._weight(batch)
             self.backward(share)
             total += share.detach()
         give_back()
         return total
 
     def _cached(self, batch: Batch) -> Tensor:
-        sides = {"image": self._images, "text": self._texts}
+        sides: tuple[Side, ...] = ("image", "text")
         parts = [batch.part(rows) for rows in self._parts(batch)]
         states: dict[str, list[Any]] = {side: [] for side in sides}
         leaves = {}
-        for side, embed in sides.items():
-            embeds = []
+        for side in sides:
+            embeds: list[Tensor] = []
             with torch.no_grad():
                 for part in parts:
                     states[side].append(_random_state(self.device))
-                    embeds.append(embed(part))
-            trains = any(each.requires_grad for each in getattr(self, side).parameters())
+                    embeds += self.parallel.embed_part(part, side)
+            tower = getattr(self.model, f"{side}_encoder")
+            trains = any(each.requires_grad for each in tower.parameters())
             leaves[side] = torch.cat(embeds).requires_grad_(trains)
         loss = self._loss(leaves["image"], leaves["text"], batch)
         self.backward(loss)
         with _replaying(self.device):
-            for side, embed in sides.items():
+            for side in sides:
                 gradient = leaves[side].grad
                 if gradient is None:
                     continue
                 for part, state, rows in zip(parts, states[side], self._parts(batch), strict=True):
                     _set_random_state(state)
-                    torch.autograd.backward(embed(part), gradient[rows])
+                    torch.autograd.backward(self.parallel.embed_part(part, side), (gradient[rows],))
         return loss.detach()
 
     def _loss(self, images: Tensor, texts: Tensor, batch: Batch) -> Tensor:
-        loss: Tensor = self.loss(images, texts, **self._extras(batch))
-        return loss
+        extras = self._extras(batch)
+        if len(batch.counts) > 1 and not self._splits:
+            images, texts = (gather_rows(each, batch.counts) for each in (images, texts))
+            extras = {
+                name: (gather_rows if each.is_floating_point() else gather_ids)(each, batch.counts)
+                for name, each in extras.items()
+            }
+            with as_one_process():
+                loss: Tensor = self.loss(images, texts, **extras)
+            return loss
+        loss = self.loss(images, texts, **extras)
+        return loss * self._weight(batch)
+
+    def _weight(self, batch: Batch) -> float:
+        """What makes the mean over processes of losses, each a mean over rows, one over all rows."""
+        counts = batch.counts
+        return len(batch) * len(counts) / sum(counts) if len(counts) > 1 else 1.0
+
+    def _mean(self, loss: Tensor, batch: Batch) -> float:
+        """The loss of the whole batch, in every process."""
+        if len(batch.counts) < 2:
+            return loss.item()
+        total = loss.detach().clone()
+        dist.all_reduce(total)
+        return total.item() / len(batch.counts)
+
+    def _sums(self, batch: Batch) -> bool:
+        """Whether the loss is a sum over images, also in as many processes as there are."""
+        sums: bool = getattr(self.loss, "sums_over_images", False)
+        return sums and (self._splits or len(batch.counts) < 2)
+
+    def _norms_over(self, batch: Batch) -> AbstractContextManager[Any]:
+        live = len(batch.counts) > 1 and any(norm.training for _, norm in self._batch_norms())
+        return WholeBatchNorms() if live else nullcontext()
 
     def _extras(self, batch: Batch) -> dict[str, Tensor]:
         """What of a batch the loss asks for beside its embeddings."""
         known = {"image_ids": batch.image_ids, "text_ids": batch.text_ids, **(batch.teacher or {})}
         return {name: tensor for name, tensor in known.items() if name in self._takes}
-
-    def _images(self, batch: Batch) -> Tensor:
-        with autocast(self.precision, self.device):
-            if batch.image_features is not None:
-                embeds: Tensor = self.image.project(batch.image_features.to(self.dtype))
-            else:
-                assert batch.pictures is not None
-                pictures = normalise(batch.pictures, self.image.encoder.preprocess)
-                embeds = self.model.encode_image(
-                    pictures.to(self.dtype, memory_format=torch.channels_last)
-                )
-        return _whole_floats(embeds)
-
-    def _texts(self, batch: Batch) -> Tensor:
-        with autocast(self.precision, self.device):
-            if batch.text_features is not None:
-                embeds: Tensor = self.text.project(batch.text_features.to(self.dtype))
-            else:
-                assert batch.tokens is not None
-                embeds = self.model.encode_text(**batch.tokens)
-        return _whole_floats(embeds)
 
     def _parts(self, batch: Batch) -> Iterator[slice]:
         """The rows of each part; parts are as even as can be."""
@@ -201,6 +231,15 @@ class Stepper:
             if isinstance(each, _BatchNorm)
         )
 
+    def _refuse_compiled_batch_norm(self) -> None:
+        live = [name for name, norm in self._batch_norms() if norm.training]
+        if live:
+            raise SpecError(
+                f"train.compile: {live[0]} and {len(live) - 1} more batch norms take the statistics "
+                "of all processes, which compiled encoders do not; leave it out, or say "
+                'train.batch_norm = "frozen"'
+            )
+
     def _refuse_batch_norm(self) -> None:
         live = [name for name, norm in self._batch_norms() if norm.training]
         if live:
@@ -210,11 +249,6 @@ class Stepper:
                 f"{self.recipe.accumulation} parts is not the whole batch; say train.batch_norm = "
                 '"frozen" to keep the statistics they have, or choose an encoder without batch norm'
             )
-
-
-def _whole_floats(embeds: Tensor) -> Tensor:
-    """What a loss is computed in: float32, or float64 where the model is."""
-    return embeds if embeds.dtype == torch.float64 else embeds.float()
 
 
 def _leaf(embeds: Tensor) -> tuple[Tensor, Callable[[], None]]:

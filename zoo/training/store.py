@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -123,12 +123,12 @@ class Store:
         self._pending.clear()
         self._take(path)
 
-    def features(self) -> Features:
-        """A row for every key, when none is missing."""
+    def features(self, *, without: Collection[int] = ()) -> Features:
+        """A row for every key, when none is missing but those to do without."""
         self.flush()
         return Features(
             [shard.rows for shard in self._shards],
-            [self._places[key] for key in self.keys],
+            [self._places[key] for index, key in enumerate(self.keys) if index not in without],
             keep=self._presence,
         )
 

@@ -1,0 +1,149 @@
+"""Steps and runs of training, alone or in processes that work together."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+
+import torch
+import torch.distributed as dist
+from words import Words
+
+import zoo
+from zoo.errors import RegistryError
+from zoo.recipe import Recipe
+from zoo.training.feed import Feed
+from zoo.training.loop import make_accelerator, train
+from zoo.training.optimizer import make_optimizer, make_schedule
+from zoo.training.parallel import parallelise
+from zoo.training.step import Stepper
+
+__all__ = ["Plain", "build", "in_process", "recipe_of", "run", "step"]
+
+
+class Plain(torch.nn.Module):
+    """A loss that knows nothing of processes: softmax over the rows it is given, and ids."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.tensor([2.0, 1.0]))
+
+    def forward(self, image_embeds, text_embeds, image_ids=None):
+        logits = self.scale.prod() * image_embeds @ text_embeds.T
+        same = (image_ids[:, None] == image_ids).to(logits.dtype)
+        return -(logits.log_softmax(1) * same).sum() / len(logits) ** 2
+
+
+def build(case):
+    """The model of a case, and its teacher."""
+    with suppress(RegistryError):  # there from the case before
+        zoo.register("text_encoder", "words", Words)
+        zoo.register("loss", "plain", Plain)
+
+    def made(image_train, text_train, changes):
+        torch.manual_seed(0)
+        return zoo.build(
+            "resnet50-clip",
+            pretrained=False,
+            overrides={
+                "image.encoder": "timm/test_resnet",
+                "image.train": image_train,
+                "text.encoder": "words",
+                "text.train": text_train,
+                "embedding_dim": 16,
+                **changes,
+            },
+        )
+
+    image_train, text_train = case.get("train", ("full", "full"))
+    teacher = made("frozen", "frozen", {}) if case.get("teacher") else None
+    return made(image_train, text_train, case.get("changes", {})), teacher
+
+
+def recipe_of(case):
+    given = {
+        "steps": 4,
+        "batch_size": 11,
+        "sampling": "pair",
+        "workers": 0,
+        "precision": "fp32",
+        "unreadable": 0.5,
+        "optimizer": {"learning_rate": 1e-2, "clip_norm": None},
+        **case.get("recipe", {}),
+    }
+    return Recipe.model_validate(given)
+
+
+def step(case, pairs):
+    """The loss of one step in float64, and what it leaves of gradients and of statistics."""
+    built, teacher = build(case)
+    recipe = recipe_of(case).filled(heads_only=built.spec.heads_only)
+    feed = Feed(built, pairs, recipe, teacher=teacher)
+    built.double()
+    parallel = parallelise(built, recipe, make_accelerator(torch.device("cpu")))
+    optimizer = make_optimizer(parallel.model, recipe)
+    stepper = Stepper(
+        built, recipe, optimizer, make_schedule(optimizer, recipe, 100), parallel=parallel
+    )
+    batch = next(feed.batches(range(1)))
+    outcome = stepper(batch)
+    found = {
+        name: _whole(each.grad)
+        for name, each in [*parallel.model.named_parameters(), *built.loss.named_parameters()]
+        if each.grad is not None
+    }
+    parallel.whole()
+    buffers = {name: each for name, each in built.named_buffers() if "running" in name}
+    weights = dict(built.named_parameters())
+    return {
+        "loss": outcome.loss,
+        "norm": outcome.grad_norm,
+        "rows": len(batch),
+        "unread": len(batch.unread),
+        "gradients": found,
+        "buffers": buffers,
+        "weights": {name: each.detach() for name, each in weights.items() if each.requires_grad},
+    }
+
+
+def run(case, pairs):
+    """The weights that a run ends with, and what was told of it."""
+    built, teacher = build(case)
+    steps, epochs = [], []
+    train(
+        built,
+        pairs,
+        recipe_of(case),
+        teacher=teacher,
+        judge=lambda: {"asked": 1.0},
+        on_step=lambda each: steps.append(each.outcome),
+        on_epoch=lambda each: epochs.append(each.metrics),
+    )
+    weights = {name: each.detach() for name, each in built.named_parameters()}
+    return {"weights": weights, "losses": [each.loss for each in steps], "metrics": epochs}
+
+
+def in_process(rank, processes, meeting, function, cases, pairs, cache, sharded=False):
+    """What a function gives for each case, in one of several processes."""
+    from accelerate.state import AcceleratorState, GradientState
+
+    os.environ.update(
+        ZOO_CACHE=str(cache),
+        ACCELERATE_USE_FSDP=str(sharded).lower(),
+        FSDP_VERSION="2",
+        RANK=str(rank),
+        LOCAL_RANK=str(rank),
+        WORLD_SIZE=str(processes),
+        LOCAL_WORLD_SIZE=str(processes),
+    )
+    dist.init_process_group("gloo", f"file://{meeting}", rank=rank, world_size=processes)
+    try:
+        return {name: function(case, pairs) for name, case in cases.items()}
+    finally:
+        AcceleratorState._reset_state(True)
+        GradientState._reset_state()
+        dist.destroy_process_group()
+
+
+def _whole(tensor):
+    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor

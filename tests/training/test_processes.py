@@ -1,0 +1,113 @@
+"""Several processes make the steps of one: the same gradients, statistics, weights and losses."""
+
+import pytest
+import torch
+from together import in_process, run, step
+
+from zoo.losses import zoo_losses
+from zoo.testing import elsewhere
+
+FROZEN_NORMS = {"batch_norm": "frozen"}
+ONE_WAY = {"loss": {"name": "info-nce", "args": {"only_image_to_text": True}}}
+CASES = {
+    # 11 rows: shares of 5 and 6, or of 3, 4 and 4; live batch norms, unless something else is said
+    "info-nce": {"changes": {"loss": {"name": "info-nce", "args": {"label_smoothing": 0.1}}}},
+    "siglip": {"changes": {"loss": "siglip"}},
+    "decoupled": {"changes": {"loss": "decoupled"}},
+    "hard-negative": {"changes": {"loss": {"name": "hard-negative", "args": {"tau_plus": 0.01}}}},
+    "distillation": {"changes": {"loss": "distillation"}, "teacher": True},
+    "plain": {"changes": {"loss": "plain"}},
+    "clipped": {"recipe": {"optimizer": {"learning_rate": 1e-2, "clip_norm": 0.1}}},
+    "heads": {"train": ("head", "head"), "changes": {"text.head": "linear"}},
+    "one text tower": {"train": ("frozen", "full"), "changes": {"loss": "siglip"}},
+    "parts": {"recipe": {"accumulation": 3, **FROZEN_NORMS}},
+    "parts, plain": {"changes": {"loss": "plain"}, "recipe": {"accumulation": 2, **FROZEN_NORMS}},
+    "parts, a sum over images": {
+        "train": ("full", "head"),
+        "changes": {"loss": "siglip", "text.head": "linear"},
+        "recipe": {"accumulation": 2, **FROZEN_NORMS},
+    },
+    "parts, one way": {
+        "train": ("full", "frozen"),
+        "changes": ONE_WAY,
+        "recipe": {"accumulation": 3, **FROZEN_NORMS},
+    },
+}
+SHARDED = ("siglip", "plain", "clipped", "parts", "parts, one way")
+
+
+def together(tmp_path_factory, function, cases, pairs, processes, **more):
+    cache = tmp_path_factory.mktemp("cache")
+    return elsewhere.call_together(
+        in_process, function, cases, pairs, cache, more.get("sharded", False), processes=processes
+    )
+
+
+def spoiled(pairs):
+    """Some of the pairs with pictures that cannot be read."""
+    pairs[3].picture.write_text("no picture")
+    return pairs
+
+
+def check(alone, parts, name):
+    assert sum(part["rows"] for part in parts) == alone["rows"], name
+    for part in parts:
+        assert part["loss"] == pytest.approx(alone["loss"], rel=1e-9), name
+        if alone["norm"] is None:
+            assert part["norm"] is None, name
+        else:
+            assert part["norm"] == pytest.approx(alone["norm"], rel=1e-9), name
+        assert part["unread"] == alone["unread"], name
+        assert part["gradients"].keys() == alone["gradients"].keys(), name
+        for kind in ("gradients", "buffers", "weights"):
+            for key, expected in alone[kind].items():
+                apart = (part[kind][key] - expected).abs().max().item()
+                assert apart <= 1e-7 * max(1.0, expected.abs().max().item()), (name, kind, key)
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_gradients_are_those_of_one_process(pairs, tmp_path_factory, processes):
+    """Of every loss, for shares of different size, with a picture that cannot be read."""
+    pairs = spoiled(pairs)
+    parts = together(tmp_path_factory, step, CASES, pairs, processes)
+    for name, case in CASES.items():
+        alone = step(case, pairs)
+        assert alone["gradients"], name
+        check(alone, [part[name] for part in parts], name)
+
+
+def test_every_built_in_loss_is_among_the_cases():
+    used = {"info-nce"}
+    for case in CASES.values():
+        loss = case.get("changes", {}).get("loss", "info-nce")
+        used.add(loss if isinstance(loss, str) else loss["name"])
+    assert {each.name for each in zoo_losses()} <= used
+
+
+def test_sharded_by_fsdp2(pairs, tmp_path_factory):
+    cases = {name: CASES[name] for name in SHARDED}
+    parts = together(tmp_path_factory, step, cases, pairs, 2, sharded=True)
+    for name, case in cases.items():
+        check(step(case, pairs), [part[name] for part in parts], name)
+
+
+def test_a_run_ends_with_the_weights_of_one_process(pairs, tmp_path_factory):
+    """And evaluates in one of them."""
+    cases = {
+        "full": {"recipe": {"steps": 6, "batch_size": 5, "unreadable": 0.5}},
+        "heads": {"train": ("head", "frozen"), "recipe": {"steps": 6, "batch_size": 5}},
+    }
+    pairs = spoiled(pairs)
+    parts = together(tmp_path_factory, run, cases, pairs, 2)
+    for name, case in cases.items():
+        alone = run(case, pairs)
+        for rank, part in enumerate(parts):
+            found = part[name]
+            assert found["losses"] == pytest.approx(alone["losses"], rel=1e-3), name
+            for key, expected in alone["weights"].items():
+                torch.testing.assert_close(
+                    found["weights"][key], expected, rtol=1e-2, atol=1e-3, msg=f"{name} {key}"
+                )
+            assert any(found["metrics"]) == (rank == 0)
+        first, second = (part[name]["weights"] for part in parts)
+        assert all(torch.equal(first[key], second[key]) for key in first)
