@@ -50,19 +50,21 @@ def spoiled(pairs):
 
 
 def check(alone, parts, name):
+    # A teacher's embeddings are float32, and rounded in batches of another size.
+    bound = 1e-6 if name == "distillation" else 1e-8
     assert sum(part["rows"] for part in parts) == alone["rows"], name
     for part in parts:
-        assert part["loss"] == pytest.approx(alone["loss"], rel=1e-9), name
+        assert part["loss"] == pytest.approx(alone["loss"], rel=bound), name
         if alone["norm"] is None:
             assert part["norm"] is None, name
         else:
-            assert part["norm"] == pytest.approx(alone["norm"], rel=1e-9), name
+            assert part["norm"] == pytest.approx(alone["norm"], rel=bound), name
         assert part["unread"] == alone["unread"], name
         assert part["gradients"].keys() == alone["gradients"].keys(), name
         for kind in ("gradients", "buffers", "weights"):
             for key, expected in alone[kind].items():
                 apart = (part[kind][key] - expected).abs().max().item()
-                assert apart <= 1e-7 * max(1.0, expected.abs().max().item()), (name, kind, key)
+                assert apart <= bound * max(1.0, expected.abs().max().item()), (name, kind, key)
 
 
 @pytest.mark.parametrize("processes", [2, 3])

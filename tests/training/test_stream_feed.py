@@ -123,25 +123,24 @@ def test_epochs_are_counted_and_steps_are_not(model, streamed, recipe, tmp_path)
     assert StreamFeed(model("full"), made, streamed(epoch_steps=7)).steps_per_epoch == 7
 
 
-@pytest.mark.parametrize("text_train", ["frozen", "full"])
-@pytest.mark.parametrize("image_train", ["full", "head"])
+@pytest.mark.parametrize(("image_train", "text_train"), [("full", "frozen"), ("head", "full")])
 def test_it_trains(model, recipe, tmp_path, image_train, text_train):
     """Also with frozen encoders, which run at each step, and with a batch in parts."""
-    shards(tmp_path, (20, 22))
+    shards(tmp_path, (9, 12))
     built = model(image_train, text_train, {"loss": "siglip"})
     epochs = []
     chosen = {"accumulation": 2, "batch_norm": "frozen", "augmentation": {"flip": 0.5}}
     used = train(
         built,
         stream(tmp_path, block=8),
-        recipe(stream=True, epochs=12, batch_size=7, **chosen),
+        recipe(stream=True, epochs=5, batch_size=7, **chosen),
         on_epoch=epochs.append,
         judge=lambda: {"asked": 1.0},
     )
     assert used.sampling == "pair"
-    assert len(epochs) == 12
-    assert epochs[-1].loss < 0.7 * epochs[0].loss
-    assert built.text_encoder.encoder.calls == (72 if text_train == "frozen" else 288)
+    assert len(epochs) == 5
+    assert epochs[-1].loss < 0.9 * epochs[0].loss
+    assert built.text_encoder.encoder.calls == (15 if text_train == "frozen" else 60)
 
 
 def test_a_picture_that_cannot_be_read_is_skipped(model, streamed, tmp_path):
@@ -218,4 +217,4 @@ def test_it_holds_no_list(tmp_path):
             tracemalloc.stop()
 
     held(200)  # what is imported on the way
-    assert held(4000) < held(400) + 100_000  # a list of them is over 1 MB
+    assert held(2000) < held(400) + 100_000  # the 1,600 more of a list take 1 MB
