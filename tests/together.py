@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from contextlib import suppress
 
@@ -34,11 +35,39 @@ class Plain(torch.nn.Module):
         return -(logits.log_softmax(1) * same).sum() / len(logits) ** 2
 
 
+class Small(torch.nn.Module):
+    """An image encoder of two convolutions with batch norms."""
+
+    def __init__(self, *, weights: str | None = None) -> None:
+        super().__init__()
+        self.blocks = torch.nn.Sequential(*(Block(*sizes) for sizes in ((3, 6), (6, 12))))
+        self.unreached = torch.nn.Parameter(torch.zeros(2))
+        self.out_dim = 12
+        self.preprocess = zoo.Preprocess(16, (16, 16), "bilinear", (0.5,) * 3, (0.5,) * 3)
+
+    def forward(self, images):
+        return self.blocks(images).mean((2, 3))
+
+
+class Block(torch.nn.Module):
+    """What `Small` is made of; of two matrices, so that it is a block."""
+
+    def __init__(self, before, after) -> None:
+        super().__init__()
+        self.conv = torch.nn.Conv2d(before, after, 3, stride=2, bias=False)
+        self.norm = torch.nn.BatchNorm2d(after)
+        self.mix = torch.nn.Conv2d(after, after, 1)
+
+    def forward(self, features):
+        return self.mix(self.norm(self.conv(features)).relu())
+
+
 def build(case):
     """The model of a case, and its teacher."""
     with suppress(RegistryError):  # there from the case before
         zoo.register("text_encoder", "words", Words)
         zoo.register("loss", "plain", Plain)
+        zoo.register("image_encoder", "small", Small)
 
     def made(image_train, text_train, changes):
         torch.manual_seed(0)
@@ -46,7 +75,7 @@ def build(case):
             "resnet50-clip",
             pretrained=False,
             overrides={
-                "image.encoder": "timm/test_resnet",
+                "image.encoder": case.get("encoder", "small"),
                 "image.train": image_train,
                 "text.encoder": "words",
                 "text.train": text_train,
@@ -68,14 +97,14 @@ def recipe_of(case):
         "workers": 0,
         "precision": "fp32",
         "unreadable": 0.5,
-        "optimizer": {"learning_rate": 1e-2, "clip_norm": None},
+        "optimizer": {"name": "sgd", "learning_rate": 1e-2, "clip_norm": None},
         **case.get("recipe", {}),
     }
     return Recipe.model_validate(given)
 
 
 def step(case, pairs):
-    """The loss of one step in float64, and what it leaves of gradients and of statistics."""
+    """The loss of a second step in float64, and what it leaves of gradients and of statistics."""
     built, teacher = build(case)
     recipe = recipe_of(case).filled(heads_only=built.spec.heads_only)
     feed = Feed(built, pairs, recipe, teacher=teacher)
@@ -85,13 +114,15 @@ def step(case, pairs):
     stepper = Stepper(
         built, recipe, optimizer, make_schedule(optimizer, recipe, 100), parallel=parallel
     )
-    batch = next(feed.batches(range(1)))
-    outcome = stepper(batch)
+    for batch in feed.batches(range(2)):  # DDP begins with the second
+        outcome = stepper(batch)
     found = {
         name: _whole(each.grad)
         for name, each in [*parallel.model.named_parameters(), *built.loss.named_parameters()]
         if each.grad is not None
     }
+    parallel.load_optimizer_state(optimizer, copy.deepcopy(parallel.optimizer_state(optimizer)))
+    state = parallel.optimizer_state(optimizer)["state"]
     parallel.whole()
     buffers = {name: each for name, each in built.named_buffers() if "running" in name}
     weights = dict(built.named_parameters())
@@ -101,6 +132,12 @@ def step(case, pairs):
         "rows": len(batch),
         "unread": len(batch.unread),
         "gradients": found,
+        "optimizer": {
+            f"{number} {name}": value
+            for number, of in state.items()
+            for name, value in of.items()
+            if torch.is_tensor(value)
+        },
         "buffers": buffers,
         "weights": {name: each.detach() for name, each in weights.items() if each.requires_grad},
     }

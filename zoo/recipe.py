@@ -149,10 +149,10 @@ class Recipe(_Data):
         description="frozen: batch norms keep their statistics, as in eval mode; a batch in parts "
         "needs it.",
     )
-    sampling: Literal["pair", "concept"] = Field(
-        "concept",
-        description="An epoch holds every pair, or one random pair of every concept; a stream, every "
-        "pair.",
+    sampling: Literal["pair", "concept"] | None = Field(
+        None,
+        description="An epoch holds every pair, or one random pair of every concept; when not given, "
+        "concept, or pair of a stream.",
     )
     stream: bool = Field(
         False, description="Read the data as a stream, of which no list is held in memory."
@@ -201,7 +201,7 @@ class Recipe(_Data):
             raise ValueError("epochs and steps both say how long to train; leave one out")
         if self.epoch_steps is not None and not self.stream:
             raise ValueError("epoch_steps is for a stream; other data says how long an epoch is")
-        if self.stream and self.sampling == "concept" and "sampling" in self.model_fields_set:
+        if self.stream and self.sampling == "concept":
             raise ValueError(
                 'a stream gives every pair once an epoch and knows no concepts; say sampling = "pair"'
             )
@@ -220,7 +220,7 @@ class Recipe(_Data):
             update={
                 **length,
                 "batch_size": self.batch_size or (512 if heads_only else 32),
-                "sampling": "pair" if self.stream else self.sampling,
+                "sampling": self.sampling or ("pair" if self.stream else "concept"),
                 "data_seed": self.seed if self.data_seed is None else self.data_seed,
                 "optimizer": self.optimizer.model_copy(update={"learning_rate": rate}),
             }

@@ -12,12 +12,13 @@ ONE_WAY = {"loss": {"name": "info-nce", "args": {"only_image_to_text": True}}}
 CASES = {
     # 11 rows: shares of 5 and 6, or of 3, 4 and 4; live batch norms, unless something else is said
     "info-nce": {"changes": {"loss": {"name": "info-nce", "args": {"label_smoothing": 0.1}}}},
+    "timm's batch norms": {"encoder": "timm/test_resnet"},
     "siglip": {"changes": {"loss": "siglip"}},
     "decoupled": {"changes": {"loss": "decoupled"}},
     "hard-negative": {"changes": {"loss": {"name": "hard-negative", "args": {"tau_plus": 0.01}}}},
     "distillation": {"changes": {"loss": "distillation"}, "teacher": True},
     "plain": {"changes": {"loss": "plain"}},
-    "clipped": {"recipe": {"optimizer": {"learning_rate": 1e-2, "clip_norm": 0.1}}},
+    "clipped": {"recipe": {"optimizer": {"learning_rate": 1e-3, "clip_norm": 0.1}}},
     "heads": {"train": ("head", "head"), "changes": {"text.head": "linear"}},
     "one text tower": {"train": ("frozen", "full"), "changes": {"loss": "siglip"}},
     "parts": {"recipe": {"accumulation": 3, **FROZEN_NORMS}},
@@ -33,7 +34,7 @@ CASES = {
         "recipe": {"accumulation": 3, **FROZEN_NORMS},
     },
 }
-SHARDED = ("siglip", "plain", "clipped", "parts", "parts, one way")
+SHARDED = ("timm's batch norms", "siglip", "plain", "clipped", "parts", "parts, a sum over images")
 
 
 def together(tmp_path_factory, function, cases, pairs, processes, **more):
@@ -60,8 +61,9 @@ def check(alone, parts, name):
         else:
             assert part["norm"] == pytest.approx(alone["norm"], rel=bound), name
         assert part["unread"] == alone["unread"], name
-        assert part["gradients"].keys() == alone["gradients"].keys(), name
-        for kind in ("gradients", "buffers", "weights"):
+        for kind in ("gradients", "optimizer"):
+            assert part[kind].keys() == alone[kind].keys(), name
+        for kind in ("gradients", "buffers", "weights", "optimizer"):
             for key, expected in alone[kind].items():
                 apart = (part[kind][key] - expected).abs().max().item()
                 assert apart <= bound * max(1.0, expected.abs().max().item()), (name, kind, key)
@@ -95,9 +97,13 @@ def test_sharded_by_fsdp2(pairs, tmp_path_factory):
 
 def test_a_run_ends_with_the_weights_of_one_process(pairs, tmp_path_factory):
     """And evaluates in one of them."""
+    slow = {"name": "sgd", "learning_rate": 1e-3}  # or rounding grows into other weights
     cases = {
-        "full": {"recipe": {"steps": 6, "batch_size": 5, "unreadable": 0.5}},
-        "heads": {"train": ("head", "frozen"), "recipe": {"steps": 6, "batch_size": 5}},
+        "full": {"recipe": {"steps": 6, "batch_size": 5, "optimizer": slow}},
+        "heads": {
+            "train": ("head", "frozen"),
+            "recipe": {"steps": 6, "batch_size": 5, "optimizer": slow},
+        },
     }
     pairs = spoiled(pairs)
     parts = together(tmp_path_factory, run, cases, pairs, 2)
@@ -108,7 +114,7 @@ def test_a_run_ends_with_the_weights_of_one_process(pairs, tmp_path_factory):
             assert found["losses"] == pytest.approx(alone["losses"], rel=1e-3), name
             for key, expected in alone["weights"].items():
                 torch.testing.assert_close(
-                    found["weights"][key], expected, rtol=1e-2, atol=1e-3, msg=f"{name} {key}"
+                    found["weights"][key], expected, rtol=1e-3, atol=1e-5, msg=f"{name} {key}"
                 )
             assert any(found["metrics"]) == (rank == 0)
         first, second = (part[name]["weights"] for part in parts)

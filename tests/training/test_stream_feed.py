@@ -162,8 +162,6 @@ def test_what_a_stream_cannot_do(model, recipe, streamed, tmp_path, pairs):
     shards(tmp_path / "shards", (3, 4))
     made = stream(tmp_path / "shards")
     built = model("full")
-    with pytest.raises(SpecError, match=r'train.sampling: .* say train.sampling = "pair"'):
-        StreamFeed(built, made, recipe(steps=3).filled(heads_only=False))
     with pytest.raises(
         SpecError, match=r"train.teacher: a stream keeps no embeddings of a teacher"
     ):

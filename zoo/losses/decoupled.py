@@ -21,8 +21,8 @@ class DecoupledLoss(nn.Module):
     the same text: the first term is the mean over positives, and none of them is in the sum.
 
     Gradients are analytic and memory is O(batch), beside tiles of fixed size; they cannot be
-    differentiated again. In several processes each passes its own rows, as many as the others, and
-    the mean of values and of gradients is that of the whole batch.
+    differentiated again. In several processes each passes its own rows, and the mean of values and of
+    gradients, in which each counts by its number of rows, is that of the whole batch.
 
     Args:
         temperature: where the temperature starts, > 0 (dimensionless, divides cosines).

@@ -32,9 +32,9 @@ class InfoNCELoss(nn.Module):
     Gradients are analytic and memory is O(batch), beside tiles of fixed size; they cannot be
     differentiated again.
 
-    In several processes (`torch.distributed`) every process passes its own rows, as many as the
-    others, and negatives come from all of them. The mean over processes of the values, and of the
-    gradients, as DDP takes it, is what one process with all rows would get.
+    In several processes (`torch.distributed`) every process passes its own rows, and negatives come
+    from all of them. The mean over processes of the values, and of the gradients, in which each counts
+    by its number of rows, is what one process with all rows would get.
 
     Args:
         temperature: where the temperature starts, > 0 (dimensionless, divides cosines).

@@ -160,7 +160,7 @@ def shares(
     inputs: tuple[Any, ...],
     more: dict[str, Any],
 ) -> dict[str, Any]:
-    """A loss on this rank's share of the rows: its value, and the gradients.
+    """A loss on this rank's share of the rows, weighted by that: its value, and the gradients.
 
     Args:
         inputs: both batches.
@@ -171,8 +171,11 @@ def shares(
     dist.init_process_group("gloo", f"file://{meeting}", rank=rank, world_size=processes)
     try:
         loss = pickle.loads(packed)
-        mine = [each.chunk(processes)[rank].clone().requires_grad_() for each in inputs]
-        value = loss(*mine, **{name: each.chunk(processes)[rank] for name, each in more.items()})
+        count = len(inputs[0])
+        own = slice(count * rank // processes, count * (rank + 1) // processes)
+        mine = [each[own].clone().requires_grad_() for each in inputs]
+        value = loss(*mine, **{name: each[own] for name, each in more.items()})
+        value = value * (len(mine[0]) * processes / count)
         value.backward()
         return {
             "value": value.detach(),

@@ -179,12 +179,15 @@ def minimum_at_simplex(subject: ComponentSubject) -> None:
 
 
 def splits_over_processes(subject: ComponentSubject) -> None:
-    """Where claimed: two processes with half the rows each get, in the mean, what one gets."""
+    """Where claimed: two processes with a share of the rows each get, in the mean, what one gets.
+
+    Shares are unequal, and count in the mean by their number of rows.
+    """
     _claimed(subject, "splits-over-processes")
     loss = subject.copy().double()
-    inputs = tuple(each.double() for each in subject.inputs(8))
+    inputs = tuple(each.double() for each in subject.inputs(9))
     # One id in both processes, and twice in one.
-    ids = {name: torch.tensor([0, 1, 2, 2, 0, 3, 4, 5]) for name in ids_of(loss)}
+    ids = {name: torch.tensor([0, 1, 2, 2, 0, 3, 4, 5, 6]) for name in ids_of(loss)}
     for more, title in (({}, ""), (ids, "with ids ")) if ids else (({}, ""),):
         value, grads = run(loss, inputs, **more)
         parts = elsewhere.call_together(elsewhere.shares, pickle.dumps(loss), inputs, more)

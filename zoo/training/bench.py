@@ -86,6 +86,7 @@ def bench(
     recipe = (recipe or model.spec.train).filled(heads_only=model.spec.heads_only)
     assert recipe.batch_size is not None
     assert recipe.data_seed is not None
+    assert recipe.sampling is not None
     order = Order(
         pairs, sampling=recipe.sampling, batch_size=recipe.batch_size, seed=recipe.data_seed
     )

@@ -60,6 +60,7 @@ class Feed:
     ) -> None:
         assert recipe.batch_size is not None
         assert recipe.data_seed is not None
+        assert recipe.sampling is not None
         self.model, self.recipe, self.progress = model, recipe, progress
         self.pairs: Sequence[Pair] = pairs
         self.unreadable = Unreadable(recipe.unreadable)

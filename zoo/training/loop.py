@@ -252,6 +252,7 @@ def make_accelerator(device: torch.device) -> Accelerator:
     """Accelerate's view of the processes that this one was started among."""
     return Accelerator(
         cpu=device.type == "cpu",
+        mixed_precision="no",  # it is the recipe that says it
         kwargs_handlers=[
             # The others wait while the first one computes features, or evaluates.
             InitProcessGroupKwargs(timeout=timedelta(days=1)),

@@ -62,16 +62,12 @@ class StreamFeed:
 
     Raises:
         DataError: the stream has too few pairs.
-        SpecError: the recipe asks for what a stream does not have: concepts, or a teacher.
+        SpecError: there is a teacher, or more processes than pairs in a batch.
     """
 
     def __init__(self, model: CLIP, stream: Stream, recipe: Recipe, *, teacher: Any = None) -> None:
         assert recipe.batch_size is not None
         assert recipe.data_seed is not None
-        if recipe.sampling == "concept":
-            raise SpecError(
-                'train.sampling: a stream gives every pair once an epoch; say train.sampling = "pair"'
-            )
         if teacher is not None:
             raise SpecError(
                 "train.teacher: a stream keeps no embeddings of a teacher; train without --stream"
