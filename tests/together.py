@@ -109,6 +109,8 @@ def step(case, pairs):
     recipe = recipe_of(case).filled(heads_only=built.spec.heads_only)
     feed = Feed(built, pairs, recipe, teacher=teacher)
     built.double()
+    if teacher is not None:
+        teacher.double()
     parallel = parallelise(built, recipe, make_accelerator(torch.device("cpu")))
     optimizer = make_optimizer(parallel.model, recipe)
     stepper = Stepper(

@@ -51,8 +51,7 @@ def spoiled(pairs):
 
 
 def check(alone, parts, name):
-    # A teacher's embeddings are float32, and rounded in batches of another size.
-    bound = 1e-6 if name == "distillation" else 1e-8
+    bound = 1e-8
     assert sum(part["rows"] for part in parts) == alone["rows"], name
     for part in parts:
         assert part["loss"] == pytest.approx(alone["loss"], rel=bound), name

@@ -274,7 +274,8 @@ class _Embeds:
         self.tower, self.features = tower, features
 
     def __getitem__(self, rows: list[int]) -> Tensor:
-        features = self.features[rows].to(_device(self.tower))
+        some = next(self.tower.parameters())
+        features = self.features[rows].to(some.device, some.dtype)
         with evaluating(self.tower), torch.no_grad():
             embeds: Tensor = self.tower.project(features)
         return embeds.float().cpu()

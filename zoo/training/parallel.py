@@ -115,7 +115,9 @@ class Replicated(Alone):
         from accelerate.utils import DistributedDataParallelKwargs
 
         some = any(each.grad is None for each in self.model.get_trainable_parameters())
-        self.accelerator.ddp_handler = DistributedDataParallelKwargs(find_unused_parameters=some)
+        self.accelerator.ddp_handler = DistributedDataParallelKwargs(
+            find_unused_parameters=some, gradient_as_bucket_view=True
+        )
         self.wrapped = self.accelerator.prepare_model(self.towers)
 
 
