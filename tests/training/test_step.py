@@ -72,6 +72,20 @@ def test_parts_give_the_gradients_of_the_whole(
         assert ((parts[name] - gradient).abs().max() / scale).item() < 1e-8, name
 
 
+@pytest.mark.parametrize("loss", ["info-nce", "siglip"])
+def test_no_part_is_empty(model, pairs, recipe, loss):
+    """A split may have fewer pairs than the recipe has parts."""
+    given = {"sampling": "pair", "batch_size": 12, "batch_norm": "frozen", "precision": "fp32"}
+    few = list(pairs)[:4]
+    loss_of_parts, parts, _ = gradients(
+        model("full", "frozen", {"loss": loss}), few, recipe(accumulation=12, **given)
+    )
+    value, whole, _ = gradients(model("full", "frozen", {"loss": loss}), few, recipe(**given))
+    assert loss_of_parts == pytest.approx(value, rel=1e-10)
+    for name, gradient in whole.items():
+        assert torch.allclose(parts[name], gradient, atol=1e-9), name
+
+
 def test_dropout_is_replayed(model, pairs, recipe):
     """With one part, caching must give exactly what autograd gives, dropout and all."""
     changes = {"image.head.args.dropout": 0.5, "text.encoder.args.dropout": 0.5}
@@ -126,3 +140,19 @@ def test_a_batch_that_is_not_finite_changes_nothing(model, pairs, recipe):
     with pytest.raises(DataError, match=r"the loss is nan; a lower learning rate than 0.003"):
         step(broken)
     assert torch.equal(built.image_encoder.head.fc1.weight, before)
+
+
+def test_gradients_that_are_not_finite_change_nothing(model, pairs, recipe):
+    built = model()
+    used = recipe().filled(heads_only=True)
+    optimizer = make_optimizer(built, used)
+    step = Stepper(built, used, optimizer, make_schedule(optimizer, used, 10))
+    (batch,) = Feed(built, pairs, used).batches(range(1))
+    weight = built.image_encoder.head.fc1.weight
+    before = weight.clone()
+    weight.register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(
+        DataError, match=r'its gradients have the norm (nan|inf); .*precision = "fp32"'
+    ):
+        step(batch)
+    assert torch.equal(weight, before)

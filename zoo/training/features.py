@@ -94,7 +94,7 @@ def image_features(
         return tensor
 
     def run(batches: list[list[int]]) -> Iterator[Tensor]:
-        with ThreadPoolExecutor(workers) as pool:
+        with ThreadPoolExecutor(max(workers, 1)) as pool:
 
             def start(batch: list[int]) -> list[Future[Tensor | None]]:
                 once = {index: pool.submit(read, index) for index in set(batch)}

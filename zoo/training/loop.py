@@ -278,13 +278,14 @@ def compiled(model: CLIP, wanted: bool) -> Iterator[None]:
         for tower in towers
         if wanted and tower is not None and "encoder" not in tower.frozen_parts
     ]
+    before = [encoder._compiled_call_impl for encoder in encoders]
     for encoder in encoders:
         encoder.compile()
     try:
         yield
     finally:
-        for encoder in encoders:
-            encoder._compiled_call_impl = None
+        for encoder, call in zip(encoders, before, strict=True):
+            encoder._compiled_call_impl = call
 
 
 @contextmanager

@@ -105,7 +105,7 @@ class Stepper:
         """Update the model by one batch.
 
         Raises:
-            DataError: the loss is not finite; nothing was updated.
+            DataError: the loss is not finite, or its clipped gradients; nothing was updated.
         """
         batch = batch.to(self.device)
         self.optimizer.zero_grad()
@@ -127,6 +127,12 @@ class Stepper:
         norm = None
         if self.recipe.optimizer.clip_norm is not None:
             norm = self.parallel.clip(self.recipe.optimizer.clip_norm)
+            if not math.isfinite(norm):
+                raise DataError(
+                    f"the loss is {value:.4g}, and its gradients have the norm {norm}; a lower "
+                    f"learning rate than {self.recipe.optimizer.learning_rate:g}, or "
+                    'train.precision = "fp32", may help'
+                )
         rate = self.optimizer.param_groups[0]["lr"]
         temperature = getattr(self.loss, "temperature", None)
         self.optimizer.step()
@@ -219,8 +225,8 @@ class Stepper:
         return {name: tensor for name, tensor in known.items() if name in self._takes}
 
     def _parts(self, batch: Batch) -> Iterator[slice]:
-        """The rows of each part; parts are as even as can be."""
-        count = self.recipe.accumulation
+        """The rows of each part: as even as can be, as many in every process, none empty."""
+        count = max(min(self.recipe.accumulation, *(batch.counts or (len(batch),))), 1)
         bounds = [len(batch) * part // count for part in range(count + 1)]
         return (slice(*each) for each in pairwise(bounds))
 
