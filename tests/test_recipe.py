@@ -23,7 +23,28 @@ def recipe_of(**overrides):
         ({"epocs": 3}, r"train.epocs \(overrides\): unknown key .* Did you mean 'epochs' or"),
         ({"sampling": "wrd"}, r"train.sampling \(overrides\): .*'pair' or 'concept', not 'wrd'"),
         ({"schedule": "cosin"}, r"train.schedule.name .* Did you mean 'cosine'\?"),
-        ({"schedule__warmup": 1.5}, r"train.schedule \(overrides\): a warmup of 1.5 as a share"),
+        ({"schedule__warmup": 1.5}, r"schedule.warmup \(overrides\): a warmup of 1.5 as a share"),
+        (
+            {"schedule__warmup": True},
+            r"^train.schedule.warmup \(overrides\): a share of all steps, .* not True$",
+        ),
+        (
+            {"schedule__warmup": -0.1},
+            r"warmup \(overrides\): .*greater than or equal to 0, not -0.1",
+        ),
+        (
+            {"schedule": "constant", "schedule__final": 0.5},
+            r"a constant schedule ends at its peak, and final is 0.5; leave final out",
+        ),
+        (
+            {"optimizer__clip_norm": float("inf")},
+            r"clip_norm \(overrides\): .*finite number, not inf",
+        ),
+        ({"workers": 10**6}, r"train.workers \(overrides\): .*less than or equal to 512"),
+        (
+            {"augmentation__colour_jitter": {}},
+            r"no colour changes while .* or leave colour_jitter out",
+        ),
         ({"epochs": 2, "steps": 3}, r"train \(overrides\): epochs and steps both say how long"),
         (
             {"batch_size": 2, "accumulation": 3},
@@ -40,6 +61,25 @@ def recipe_of(**overrides):
 def test_what_is_not_valid(given, said):
     with pytest.raises(SpecError, match=said):
         recipe_of(**given)
+
+
+def test_a_batch_that_was_not_given_has_as_many_parts_as_asked():
+    chosen = recipe_of(accumulation=64)
+    with pytest.raises(
+        SpecError,
+        match=r"train.accumulation: accumulation is 64, and a batch of 32 pairs has not as many "
+        r"parts; set train.batch_size too",
+    ):
+        chosen.filled(heads_only=False)
+    assert chosen.filled(heads_only=True).batch_size == 512
+
+
+@pytest.mark.parametrize("recipe", [{"train": {"epochs": 3}}, 5])
+def test_a_recipe_is_a_file(recipe):
+    with pytest.raises(
+        SpecError, match=r"recipe: a .toml or .json file with .*into overrides, as in"
+    ):
+        plan("resnet50-clip", recipe=recipe)
 
 
 def test_bare_names_and_what_they_keep():

@@ -9,7 +9,8 @@ __all__ = ["keep_freed_memory"]
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Of glibc's `mallopt`."""
 _KEPT = 2**31 - 1
-_LARGEST_BLOCK = 2**30
+_LARGEST_BLOCKS = (2**30, 2**25)
+"""The largest block that is kept; glibc before 2.35 takes no threshold above 32 MB."""
 
 
 @functools.cache
@@ -28,5 +29,6 @@ def keep_freed_memory() -> bool:
     if platform.libc_ver()[0] != "glibc":
         return False
     libc = ctypes.CDLL(None)
-    trimmed = libc.mallopt(_TRIM_THRESHOLD, _KEPT)
-    return bool(libc.mallopt(_MMAP_THRESHOLD, _LARGEST_BLOCK) and trimmed)
+    # Either setting stops glibc from raising its threshold by itself: never the other one alone.
+    mapped = any(libc.mallopt(_MMAP_THRESHOLD, size) for size in _LARGEST_BLOCKS)
+    return bool(mapped and libc.mallopt(_TRIM_THRESHOLD, _KEPT))

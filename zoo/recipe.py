@@ -5,9 +5,17 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    model_validator,
+)
 
 from zoo.data.augmentation import Augmentation
+from zoo.errors import SpecError
 
 __all__ = [
     "Checkpoint",
@@ -20,7 +28,23 @@ __all__ = [
 
 Precision = Literal["auto", "fp32", "bf16"]
 
+MOST_WORKERS = 512
+"""A recipe may come from anywhere, and starts no more processes than a large machine has cores."""
+
 _Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+def _share_or_steps(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(
+            f"a share of all steps, such as 0.1, or a whole number of them, such as 200, not {value!r}"
+        )
+    if isinstance(value, float) and value >= 1:
+        raise ValueError(
+            f"a warmup of {value:g} as a share of all steps leaves none to train in; "
+            "write a fraction below 1, or a whole number of steps"
+        )
+    return value
 
 
 class _Data(BaseModel):
@@ -51,7 +75,10 @@ class Optimizer(_Data):
         None, gt=0, allow_inf_nan=False, description="Of temperature and bias, if not the peak."
     )
     clip_norm: float | None = Field(
-        1.0, gt=0, description='Largest norm of all gradients together; "none" for no bound.'
+        1.0,
+        gt=0,
+        allow_inf_nan=False,
+        description='Largest norm of all gradients together; "none" for no bound.',
     )
 
     @model_validator(mode="before")
@@ -69,7 +96,7 @@ class Schedule(_Data):
     name: Literal["cosine", "linear", "constant"] = Field(
         "cosine", description="How it falls after the warm-up."
     )
-    warmup: float | int = Field(
+    warmup: Annotated[float | int, BeforeValidator(_share_or_steps)] = Field(
         0.1,
         ge=0,
         allow_inf_nan=False,
@@ -79,11 +106,11 @@ class Schedule(_Data):
     final: _Share = Field(0.0, description="Share of the peak where it ends.")
 
     @model_validator(mode="after")
-    def _share_or_steps(self) -> Schedule:
-        if isinstance(self.warmup, float) and self.warmup >= 1:
+    def _ends_where_it_says(self) -> Schedule:
+        if self.name == "constant" and self.final:
             raise ValueError(
-                f"a warmup of {self.warmup:g} as a share of all steps leaves none to train in; "
-                "write a fraction below 1, or a whole number of steps"
+                f"a constant schedule ends at its peak, and final is {self.final:g}; leave final out, "
+                "or let the schedule be cosine or linear"
             )
         return self
 
@@ -167,7 +194,9 @@ class Recipe(_Data):
         "auto", description="auto: bfloat16 where it is measured to be faster."
     )
     compile: bool = Field(False, description="Compile the encoders that run, with torch.compile.")
-    workers: int = Field(2, ge=0, description="Processes that read pictures; 0: this one does.")
+    workers: int = Field(
+        2, ge=0, le=MOST_WORKERS, description="Processes that read pictures; 0: this one does."
+    )
     unreadable: float = Field(
         0.01,
         ge=0,
@@ -206,22 +235,33 @@ class Recipe(_Data):
                 'a stream gives every pair once an epoch and knows no concepts; say sampling = "pair"'
             )
         if self.batch_size is not None and self.accumulation > self.batch_size:
-            raise ValueError(
-                f"accumulation is {self.accumulation}, and a batch of {self.batch_size} pairs has "
-                "not as many parts"
-            )
+            raise ValueError(_too_many_parts(self.accumulation, self.batch_size))
         return self
 
     def filled(self, *, heads_only: bool) -> Recipe:
-        """This recipe with what was not given: heads on cached features bear more of everything."""
+        """This recipe with what was not given: heads on cached features bear more of everything.
+
+        Raises:
+            SpecError: the batch that was not given has fewer pairs than it is to have parts.
+        """
         length = {} if self.steps or self.epochs else {"epochs": 200 if heads_only else 10}
         rate = self.optimizer.learning_rate or (1e-3 if heads_only else 1e-4)
+        batch_size = self.batch_size or (512 if heads_only else 32)
+        if self.accumulation > batch_size:
+            said = _too_many_parts(self.accumulation, batch_size)
+            raise SpecError(f"train.accumulation: {said}; set train.batch_size too")
         return self.model_copy(
             update={
                 **length,
-                "batch_size": self.batch_size or (512 if heads_only else 32),
+                "batch_size": batch_size,
                 "sampling": self.sampling or ("pair" if self.stream else "concept"),
                 "data_seed": self.seed if self.data_seed is None else self.data_seed,
                 "optimizer": self.optimizer.model_copy(update={"learning_rate": rate}),
             }
         )
+
+
+def _too_many_parts(accumulation: int, batch_size: int) -> str:
+    return (
+        f"accumulation is {accumulation}, and a batch of {batch_size} pairs has not as many parts"
+    )

@@ -84,7 +84,7 @@ def layers_of(
         layered = _named(first, names, ())
     warn_if_deprecated(_way(first, names))
     if recipe is not None:
-        layered = layered.over(_recipe(Path(recipe)), str(recipe))
+        layered = layered.over(_recipe(recipe), str(recipe))
     return layered.over(_patch(overrides), "overrides") if overrides else layered
 
 
@@ -157,7 +157,13 @@ def _read(path: Path) -> dict[str, Any]:
     return data
 
 
-def _recipe(path: Path) -> dict[str, Any]:
+def _recipe(file: object) -> dict[str, Any]:
+    if not isinstance(file, (str, PathLike)):
+        raise SpecError(
+            f"recipe: a .toml or .json file with the table [train], not {file!r}; what is no file goes "
+            'into overrides, as in {"train.epochs": 3}'
+        )
+    path = Path(file)
     if not is_spec_file(str(path)):
         raise SpecError(f"{path}: a recipe is a .toml or .json file")
     data = _read(path)

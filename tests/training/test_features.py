@@ -125,7 +125,7 @@ def test_a_text_is_tokenized_once(model):
 
     built.text_encoder.encoder.tokenizer = counting
     text_features(built, TEXTS)
-    assert seen == TEXTS
+    assert seen == ["a", *TEXTS]  # the first tells whether a text alone is padded
 
 
 @dataclass(frozen=True)
@@ -237,6 +237,19 @@ def test_precision_side_and_device_are_ingredients(model, pairs, tmp_path):
     assert on[0] != on[1] == on[2]
 
 
+def test_the_library_of_a_wrapped_network_is_an_ingredient(model, monkeypatch):
+    built = model()
+    alien = type("Alien", (nn.Identity,), {"__module__": "open_clip.transformer"})
+    before = ingredients(built, "image", "fp32", torch.device("cpu"))
+    built.image_encoder.encoder.add_module("wrapped", alien())
+    wrapped = ingredients(built, "image", "fp32", torch.device("cpu"))
+    assert wrapped["libraries"].keys() - before["libraries"].keys() == {"open_clip_torch"}
+    with_library("open_clip_torch")(built, monkeypatch)
+    after = ingredients(built, "image", "fp32", torch.device("cpu"))
+    assert wrapped["libraries"].pop("open_clip_torch") != after["libraries"].pop("open_clip_torch")
+    assert wrapped == after
+
+
 def test_every_ingredient_is_tested():
     """A new one needs a test above."""
     built = zoo.build("resnet50-clip", pretrained=False, towers="image")
@@ -251,7 +264,6 @@ def test_every_ingredient_is_tested():
         "buffers",
         "architecture",
         "tokens",
-        "views",
         "precision",
         "device",
         "libraries",

@@ -34,8 +34,44 @@ def test_another_optimizer_by_name(model, recipe):
 def test_what_cannot_be_made(model, recipe):
     with pytest.raises(SpecError, match=r"no optimizer 'admw'; see .* Did you mean .*'adamw'"):
         made(model, recipe, name="admw")
-    with pytest.raises(SpecError, match=r"train.optimizer: 'adamw' cannot be made with .*betos"):
-        made(model, recipe, args={"betos": [0.9, 0.98]})
+    for args in ({"betas": [0.9]}, {"betas": ["a", "b"]}, {"eps": -1}):
+        with pytest.raises(SpecError, match=r"train.optimizer: 'adamw' cannot be made with {'"):
+            made(model, recipe, args=args)
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (
+            {"betos": [0.9, 0.98]},
+            r"args.betos: 'adamw' has no argument 'betos'; .* Did you mean 'betas'",
+        ),
+        (
+            {"momentum": 0.9},
+            r"args.momentum: 'adamw' has no argument 'momentum'; it takes betas, eps",
+        ),
+        ({"layer_decay": 0.5}, r"args.layer_decay: 'adamw' has no argument 'layer_decay'"),
+        ({"lr": 3}, r"args.lr: this is train.optimizer.learning_rate"),
+        ({"weight_decay": 3}, r"args.weight_decay: this is train.optimizer.weight_decay"),
+    ],
+)
+def test_arguments_that_are_not_the_optimizers(model, recipe, args, said):
+    with pytest.raises(SpecError, match=rf"^train.optimizer.{said}"):
+        made(model, recipe, args=args)
+
+
+def test_one_that_asks_for_second_derivatives(model, recipe):
+    with pytest.raises(
+        SpecError, match=r"optimizer.name: 'adahessian' asks for second derivatives"
+    ):
+        made(model, recipe, name="adahessian")
+
+
+def test_what_cannot_be_fused_is_not(model, recipe):
+    optimizer = made(model, recipe, args={"foreach": True})
+    assert optimizer.defaults["foreach"]
+    assert not optimizer.defaults["fused"]
+    assert not made(model, recipe, args={"fused": False}).defaults["fused"]
 
 
 def test_rates_go_up_and_down():

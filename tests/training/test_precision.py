@@ -54,11 +54,17 @@ def test_what_is_kept_damaged_is_measured_anew(timings):
     choose("auto", CPU)
     (kept,) = cache_folder("precision").glob("*.json")
     assert json.loads(kept.read_text())["seconds"] == {"fp32": 2.0, "bf16": 1.0}
-    for damage in ("", "{}", '{"seconds": {"fp32": 1}}', "[]"):
+    for damage in (
+        "",
+        "{}",
+        '{"seconds": {"fp32": 1}}',
+        "[]",
+        '{"seconds": {"fp32": 1, "bf16": "?"}}',
+    ):
         kept.write_text(damage)
         measured.cache_clear()
         assert choose("auto", CPU) == "bf16"
-    assert len(timings) == 5
+    assert len(timings) == 6
 
 
 @pytest.mark.parametrize(("bf16", "faster"), [(0.5, "bf16"), (0.9, "fp32"), (40.0, "fp32")])

@@ -55,9 +55,11 @@ def test_keys_do_not_depend_on_padding(monkeypatch):
     assert whole[0] == hashlib.sha256(ids + b"\1\1\1").digest()
 
 
-def test_a_tokenizer_of_one_length_is_taken_at_its_word():
-    found = Tokens(padding(width=9), TEXTS)
-    assert found.lengths.tolist() == [9] * len(TEXTS)
+@pytest.mark.parametrize("texts", [TEXTS, [*TEXTS, "as long as"[:9]]])
+def test_a_tokenizer_of_one_length_is_taken_at_its_word(texts):
+    """Also where a text fills that length: what is said of a text does not depend on its company."""
+    found = Tokens(padding(width=9), texts)
+    assert found.lengths.tolist() == [9] * len(texts)
     said = found.batch([0])
     assert said["input_ids"].tolist() == [[*ids_of("abc"), *[0] * 6]]
     assert said["attention_mask"].tolist() == [[1] * 3 + [0] * 6]

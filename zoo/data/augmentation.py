@@ -66,6 +66,15 @@ class ColourJitter(_Section):
         0.0, ge=0, le=0.5, description="Turn within - this and + this, of a whole circle of 1."
     )
 
+    @model_validator(mode="after")
+    def _some(self) -> ColourJitter:
+        if not (self.brightness or self.contrast or self.saturation or self.hue):
+            raise ValueError(
+                "no colour changes while brightness, contrast, saturation and hue are all 0; give "
+                "one of them, or leave colour_jitter out"
+            )
+        return self
+
 
 class RandAugment(_Section):
     """Random operations of one strength (Cubuk et al. 2020, https://arxiv.org/abs/1909.13719)."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from importlib.metadata import version
+from collections.abc import Mapping
+from importlib.metadata import packages_distributions, version
 from typing import Any, Literal
 
 import torch
@@ -16,7 +18,9 @@ from zoo.weights.read import state_sha256
 __all__ = ["ingredients", "is_frozen"]
 
 _LIBRARIES = ("clip-zoo", "torch", "torchvision", "timm", "transformers", "pillow")
-_FORMAT = 2
+_PACKAGES = {"zoo", "torch", "torchvision", "timm", "transformers"}
+"""Of these, where layers come from."""
+_FORMAT = 3
 
 
 def is_frozen(tower: Any) -> bool:
@@ -48,10 +52,9 @@ def ingredients(
         "buffers": _unsaved_buffers(encoder),
         "architecture": str(encoder),
         "tokens": bool(getattr(tower.head, "takes_tokens", False)),
-        "views": "as preprocessed",
         "precision": precision,
         "device": device.type,
-        "libraries": {name: version(name) for name in _LIBRARIES},
+        "libraries": {name: version(name) for name in (*_LIBRARIES, *_distributions_of(encoder))},
     }
     if side == "image":
         preprocess = encoder.preprocess
@@ -63,6 +66,19 @@ def ingredients(
             **preprocess.as_json(),
         }
     return found
+
+
+def _distributions_of(module: nn.Module) -> list[str]:
+    """What else a network's layers were installed with: a plugin may wrap those of another library."""
+    packages = {type(each).__module__.partition(".")[0] for each in module.modules()}
+    return sorted(
+        {name for each in packages - _PACKAGES for name in _distributions().get(each, ())}
+    )
+
+
+@functools.cache
+def _distributions() -> Mapping[str, list[str]]:
+    return packages_distributions()  # which reads the metadata of all that is installed
 
 
 def _unsaved_buffers(module: nn.Module) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import timm.optim
@@ -18,13 +19,17 @@ __all__ = ["factor", "make_optimizer", "make_schedule"]
 
 _timm: Any = timm.optim  # it exports these names, and not as a type checker asks
 _FUSED = ("adam", "adamw")
+_NOT_FUSED = ("foreach", "differentiable")
+_OWN_KEYS = {"lr": "learning_rate", "weight_decay": "weight_decay"}
+"""Arguments of every optimizer, and the keys of the recipe that they are given by."""
 
 
 def make_optimizer(model: CLIP, recipe: Recipe) -> torch.optim.Optimizer:
     """One of timm's optimizers over all that trains, the loss included.
 
     Raises:
-        SpecError: timm has none of this name, or it does not take these arguments.
+        SpecError: timm has none of this name, it does not take these arguments, or it asks for second
+            derivatives.
     """
     chosen = recipe.optimizer
     known = [str(name) for name in _timm.list_optimizers()]
@@ -33,6 +38,12 @@ def make_optimizer(model: CLIP, recipe: Recipe) -> torch.optim.Optimizer:
             f"train.optimizer.name: timm has no optimizer {chosen.name!r}; see "
             f"timm.optim.list_optimizers().{suggestion(chosen.name, known)}"
         )
+    if _timm.get_optimizer_info(chosen.name).second_order:
+        raise SpecError(
+            f"train.optimizer.name: {chosen.name!r} asks for second derivatives, which losses that "
+            "compute their gradients by formula do not have; choose another"
+        )
+    _check_args(chosen.name, chosen.args)
     assert chosen.learning_rate is not None
     groups = model.parameter_groups(
         chosen.learning_rate,
@@ -42,17 +53,38 @@ def make_optimizer(model: CLIP, recipe: Recipe) -> torch.optim.Optimizer:
         loss_learning_rate=chosen.loss_learning_rate,
     )
     args: dict[str, Any] = {**chosen.args}
-    if chosen.name in _FUSED:
+    if chosen.name in _FUSED and not any(args.get(name) for name in _NOT_FUSED):
         args.setdefault("fused", True)
     try:
         made: torch.optim.Optimizer = _timm.create_optimizer_v2(
             groups, chosen.name, chosen.learning_rate, chosen.weight_decay, **args
         )
-    except (TypeError, ValueError, ImportError, RuntimeError, AssertionError) as error:
+    except Exception as error:  # of many kinds, as optimizers index and compare what they are given
         raise SpecError(
             f"train.optimizer: {chosen.name!r} cannot be made with {chosen.args}: {error}"
         ) from error
     return made
+
+
+def _check_args(name: str, args: Mapping[str, Any]) -> None:
+    """timm takes more than an optimizer does, and leaves what it does not take aside without a word."""
+    made_by = _timm.get_optimizer_info(name).opt_class
+    if not callable(made_by):  # of a package that may not be here
+        return
+    takes = inspect.signature(made_by).parameters
+    if any(each.kind is each.VAR_KEYWORD for each in takes.values()):
+        return
+    known = [each for each in takes if each not in ("params", *_OWN_KEYS)]
+    for given in args:
+        if given in _OWN_KEYS:
+            raise SpecError(
+                f"train.optimizer.args.{given}: this is train.optimizer.{_OWN_KEYS[given]}"
+            )
+        if given not in known:
+            raise SpecError(
+                f"train.optimizer.args.{given}: {name!r} has no argument {given!r}; it takes "
+                f"{', '.join(known)}.{suggestion(given, known)}"
+            )
 
 
 def make_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> LambdaLR:

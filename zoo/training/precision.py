@@ -56,7 +56,8 @@ def measured(device_type: str) -> Measured:
     machine = json.dumps(_machine(device_type), sort_keys=True)
     kept = cache_folder("precision") / f"{hashlib.sha256(machine.encode()).hexdigest()}.json"
     try:
-        return Measured(**json.loads(kept.read_text())["seconds"])
+        seconds = json.loads(kept.read_text())["seconds"]
+        return Measured(float(seconds["fp32"]), float(seconds["bf16"]))
     except (OSError, ValueError, KeyError, TypeError):  # not there, or damaged
         found = _measure(device_type)
     _write(kept, {"machine": json.loads(machine), "seconds": asdict(found)})

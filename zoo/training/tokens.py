@@ -19,7 +19,7 @@ class Tokens:
     """The tokens of many texts, each up to the last that its mask lets through.
 
     What follows is padding, which changes no features (a contract of text encoders). A tokenizer that
-    pads every text to one length of its own is taken to mean it: then nothing is cut.
+    pads even a text alone is taken to mean it: then nothing is cut.
 
     Args:
         tokenize: texts to `input_ids` and `attention_mask`.
@@ -33,13 +33,15 @@ class Tokens:
         progress: Callable[[int], None] | None = None,
     ) -> None:
         ids, masks, lengths = [], [], []
+        alone = tokenize(["a"])["attention_mask"]
+        padded = not alone[0, -1]
         for start in range(0, len(texts), _AT_ONCE):
             said = tokenize(texts[start : start + _AT_ONCE])
             rows = said["input_ids"].cpu().numpy()
             mask = said["attention_mask"].cpu().numpy() != 0
             width = mask.shape[1]
             length = width - np.argmax(mask[:, ::-1], axis=1)
-            if len(length) and length.max() < width:
+            if padded:
                 length = np.full(len(rows), width)
             inside = np.arange(width) < length[:, None]
             ids.append(rows[inside].astype(np.int64))
