@@ -1,5 +1,8 @@
 """Gradients of every loss: against finite differences, in low precision, scaled, and refused twice."""
 
+import math
+from functools import partial
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -132,17 +135,37 @@ def test_a_graph_that_is_kept_gives_the_same_again(loss):
     assert all(map(torch.equal, first, again))
 
 
-@pytest.mark.parametrize("kind", [InfoNCELoss, DecoupledLoss, HardNegativeLoss, DistillationLoss])
-def test_beyond_its_bound_the_temperature_gets_no_gradient(kind):
+@pytest.mark.parametrize(
+    "kind", [InfoNCELoss, DecoupledLoss, HardNegativeLoss, partial(DistillationLoss, weight=0.1)]
+)
+def test_beyond_its_bound_the_temperature_can_only_go_back(kind):
+    """It has the gradient that it has at the bound, if a step along that is back."""
     loss = kind(temperature=0.25, max_scale=5.0)
-    images, texts = batch()
-    loss(images, texts, **more(loss)).backward()
-    assert loss.logit_scale.grad.item() != 0
-    loss.logit_scale.grad = None
-    loss.logit_scale.data.fill_(2.0)
-    loss(images, texts, **more(loss)).backward()
-    assert loss.logit_scale.grad.item() == 0
-    assert loss.temperature == pytest.approx(0.2)
+    images = unit(0)
+    signs = set()
+    for texts in (images, -images):  # which ask for a larger scale, and for a smaller one
+        gradients = []
+        for scale in (5.0 - 1e-5, 7.4):
+            loss.logit_scale.grad = None
+            loss.logit_scale.data.fill_(math.log(scale))
+            loss(images, texts, **more(loss)).backward()
+            gradients.append(loss.logit_scale.grad.item())
+        within, beyond = gradients
+        signs.add(within > 0)
+        assert beyond == pytest.approx(max(within, 0), rel=1e-4)
+        assert loss.temperature == pytest.approx(0.2)
+    assert signs == {True, False}
+
+
+def test_a_temperature_that_went_too_far_comes_back():
+    loss = InfoNCELoss(max_scale=5.0, temperature=0.25)
+    loss.logit_scale.data.fill_(math.log(5.5))
+    images, optimizer = unit(0), torch.optim.SGD(loss.parameters(), lr=0.1)
+    for _ in range(10):
+        optimizer.zero_grad()
+        loss(images, -images).backward()
+        optimizer.step()
+    assert loss.temperature > 0.2
 
 
 def test_nothing_is_differentiated_where_no_gradient_can_be_asked_for(monkeypatch):

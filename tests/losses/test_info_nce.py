@@ -64,7 +64,7 @@ def test_temperature_starts_as_published_and_is_bounded():
     loss.logit_scale.data.fill_(10.0)
     assert loss.temperature == pytest.approx(0.01)
     images = F.normalize(torch.randn(4, 8), dim=-1)
-    loss(images, images.roll(1, 0)).backward()
+    loss(images, images).backward()
     assert loss.logit_scale.grad.item() == 0.0
 
 

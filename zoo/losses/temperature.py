@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,5 +30,24 @@ def logit_scale(
 
 
 def bounded_scale(parameter: Tensor, max_scale: float) -> Tensor:
-    """The inverse temperature in force; beyond the bound it gets no gradient, as in CLIP."""
-    return parameter.exp().clamp(max=max_scale)
+    """The inverse temperature in force, `exp(parameter)` up to the bound.
+
+    Beyond the bound a gradient passes if it leads back, and none that leads on: a parameter that a
+    step took too far is not lost, as it would be behind a clamp. CLIP sets it back to the bound.
+    """
+    scale: Tensor = _Bounded.apply(parameter, max_scale)
+    return scale
+
+
+class _Bounded(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, parameter: Tensor, bound: float) -> Tensor:
+        scale = parameter.exp()
+        bounded = scale.clamp(max=bound)
+        ctx.save_for_backward(bounded, scale > bound)
+        return bounded
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        bounded, beyond = ctx.saved_tensors
+        return (gradient * bounded).masked_fill(beyond & (gradient < 0), 0), None
