@@ -1,10 +1,13 @@
 """What `bench` measures: the stages that the training has, each by its own functions."""
 
+import csv
 import json
+import sys
 import time
 
 import pytest
 
+from zoo.cli.main import main
 from zoo.data.augment import Augmenter
 from zoo.errors import SpecError
 from zoo.training import bench as bench_module
@@ -35,9 +38,75 @@ def test_frozen_encoders_run_once(model, pairs, recipe):
     assert found.bound in ("forward", "backward", "optimizer")
 
 
-def test_text_that_trains_is_tokenized_at_each_step(model, pairs, recipe):
-    found = bench(model("head", "full"), pairs, recipe(), steps=1)
-    assert "tokenize" in stages(found, "each step")
+def test_text_that_trains_is_tokenized_at_each_step(model, pairs, recipe, monkeypatch):
+    built = model("head", "full")
+    found = bench(built, pairs, recipe(), steps=1)
+    assert stages(found, "each step") == ["tokenize", "forward", "backward", "optimizer"]
+    steps = [each.seconds for each in found.stages if each.when == "each step"]
+    assert found.pairs_per_second == pytest.approx(1 / sum(steps))
+    assert "pictures" not in found.advice
+    assert "text.train = { last = 1 } or head" in found.advice
+    tokenizer = built.text_encoder.encoder.tokenizer
+
+    def slowly(texts):
+        time.sleep(0.5)
+        return tokenizer(texts)
+
+    monkeypatch.setattr(built.text_encoder.encoder, "tokenizer", slowly)
+    found = bench(built, pairs, recipe(), steps=1)
+    assert (found.bound, found.advice[:16]) == ("tokenize", "shorter captions")
+
+
+def test_a_loss_that_learns_from_a_teacher(model, pairs, recipe):
+    student = model("head", "head", {"loss": "distillation", "text.head": "linear"})
+    teacher = model("frozen", "frozen")
+    found = bench(student, pairs, recipe(), steps=1, teacher=teacher)
+    assert stages(found, "each step") == ["forward", "backward", "optimizer"]
+    with pytest.raises(
+        SpecError, match=r"train.teacher: DistillationLoss learns from a teacher, and"
+    ):
+        bench(student, pairs, recipe())
+    with pytest.raises(
+        SpecError, match=r"train.teacher: InfoNCELoss learns from no teacher; leave"
+    ):
+        bench(model(), pairs, recipe(), teacher=teacher)
+
+
+SPEC = """
+base = "resnet50-clip"
+embedding_dim = 16
+image = { encoder = "timm/test_resnet", weights = "none" }
+text = { encoder = "words", head = "identity" }
+train = { batch_size = 4, workers = 0 }
+"""
+
+
+@pytest.mark.usefixtures("model")  # which registers the text encoder
+def test_on_the_command_line(pairs, tmp_path, monkeypatch, capsys):
+    (tmp_path / "mine.toml").write_text(SPEC)
+    with (tmp_path / "table.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(("shown", "said"))
+        table.writerows((pair.picture.name, pair.captions[0]) for pair in pairs)
+    (tmp_path / "elsewhere").mkdir()
+    for pair in pairs:
+        pair.picture.rename(tmp_path / "elsewhere" / pair.picture.name)
+    words = ["bench", "mine.toml", "--data", "table.csv", "--images", "elsewhere", "--steps", "1"]
+    words += ["--image-column", "shown", "--caption-column", "said"]
+
+    def said(*more):
+        monkeypatch.setattr(sys, "argv", ["zoo", *words, *more])
+        with pytest.raises(SystemExit, match=r"^0$"):
+            main()
+        return capsys.readouterr().out
+
+    found = json.loads(said("--json"))
+    assert (found["model"], found["batch_size"]) == ("mine.toml", 4)
+    assert found["bound"] in [each["name"] for each in found["stages"]]
+    printed = said("--set", "train.compile=false")
+    for stage in found["stages"]:
+        assert stage["name"] in printed
+    assert "bound by" in printed
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,11 @@ def bench(
         typer.Option(help="A .toml or .json file with a table [train], over the model's own."),
     ] = None,
     changes: Overrides = None,
+    image_column: Annotated[str | None, typer.Option(help="Of pictures, in a table.")] = None,
+    caption_column: Annotated[str | None, typer.Option(help="Of captions, in a table.")] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of a table's pictures, if not its own.")
+    ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Steps to time.")] = 3,
     device: Annotated[str, typer.Option(help="cpu, cuda, …")] = "cpu",
     as_json: AsJson = False,
@@ -36,14 +41,16 @@ def bench(
     from zoo.data.columns import Columns
     from zoo.data.sources import open_dataset
     from zoo.training.bench import bench as measure
+    from zoo.training.teacher import load_teacher
 
-    console = err()
+    console, columns = err(), Columns(image=image_column, caption=caption_column)
     with console.status(f"loading the dataset {data}"):
-        pairs = open_dataset(data, Columns()).split("train")
+        pairs = open_dataset(data, columns, images=images).split("train")
     with console.status(f"building {model}"):
         built = planned.build(device)
+        teacher = load_teacher(planned.spec.train, device)
     with console.status("measuring"):
-        found = measure(built, pairs, steps=steps)
+        found = measure(built, pairs, steps=steps, teacher=teacher)
     if as_json:
         print_json({"model": model, "data": data, **found.as_json()})
         return

@@ -16,6 +16,7 @@ from zoo.clip import CLIP, evaluating
 from zoo.data.augment import Augmenter
 from zoo.data.pairs import Pair
 from zoo.data.pictures import open_picture, read_bytes
+from zoo.memory import keep_freed_memory
 from zoo.recipe import Recipe
 from zoo.training.feed import Feed
 from zoo.training.loop import check_complete, compiled
@@ -23,6 +24,7 @@ from zoo.training.optimizer import make_optimizer, make_schedule
 from zoo.training.order import Order
 from zoo.training.precision import Measured, autocast, choose, measured
 from zoo.training.step import Stepper
+from zoo.training.teacher import check_teacher
 
 __all__ = ["Bench", "Stage", "bench"]
 
@@ -66,7 +68,12 @@ class Bench:
 
 
 def bench(
-    model: CLIP, pairs: Sequence[Pair], recipe: Recipe | None = None, steps: int = 3
+    model: CLIP,
+    pairs: Sequence[Pair],
+    recipe: Recipe | None = None,
+    steps: int = 3,
+    *,
+    teacher: CLIP | None = None,
 ) -> Bench:
     """Time the stages of this model's training on some of these pairs.
 
@@ -75,6 +82,7 @@ def bench(
     Args:
         recipe: the model's own when not given.
         steps: how many are timed, after one that is not.
+        teacher: for losses that learn from one.
 
     Raises:
         DataError: the dataset is too small, or has a picture that cannot be read.
@@ -83,6 +91,8 @@ def bench(
     """
     check_complete(model)
     assert model.spec is not None
+    assert model.loss is not None
+    check_teacher(model.loss, teacher)
     recipe = (recipe or model.spec.train).filled(heads_only=model.spec.heads_only)
     assert recipe.batch_size is not None
     assert recipe.data_seed is not None
@@ -97,14 +107,16 @@ def bench(
     )
     image: Any = model.image_encoder
     device = next(model.parameters()).device
+    keep_freed_memory()
     model.to(memory_format=torch.channels_last)
     precision = choose(recipe.precision, device)
     trains = "encoder" not in image.frozen_parts
     supply = _pictures(image, sample, recipe, "each step" if trains else "once")
     encoding = _once(model, sample[:_PICTURES], precision, device)
-    stepping = _steps(model, sample, few, steps, device)
+    stepping = _steps(model, sample, few, steps, device, teacher)
     workers = recipe.workers if trains else 0
-    seconds = {each.name: each.seconds for each in stepping}
+    in_turn = [each for each in (*encoding, *stepping) if each.when == "each step"]
+    seconds = {each.name: each.seconds for each in in_turn}
     in_step = sum(seconds.values())
     if trains:
         prepared = sum(each.seconds for each in supply)
@@ -124,7 +136,7 @@ def bench(
         compile=recipe.compile,
         pairs_per_second=1 / whole,
         bound=bound,
-        advice=_advice(bound, recipe, trains=trains),
+        advice=_advice(bound, model, recipe),
     )
 
 
@@ -176,7 +188,12 @@ def _once(
 
 
 def _steps(
-    model: CLIP, pairs: Sequence[Pair], recipe: Recipe, steps: int, device: torch.device
+    model: CLIP,
+    pairs: Sequence[Pair],
+    recipe: Recipe,
+    steps: int,
+    device: torch.device,
+    teacher: CLIP | None,
 ) -> list[Stage]:
     """Whole steps, with the times at which backward and the update begin and end.
 
@@ -189,7 +206,7 @@ def _steps(
         loss.backward()  # type: ignore[no-untyped-call]
         marks["backward"] = marks.get("backward", 0.0) + _now(device) - begun
 
-    feed = Feed(model, pairs, recipe)
+    feed = Feed(model, pairs, recipe, teacher=teacher)
     optimizer = make_optimizer(model, recipe)
     schedule = make_schedule(optimizer, recipe, 1000)
     stepper = Stepper(model, recipe, optimizer, schedule, backward)
@@ -219,7 +236,7 @@ def _steps(
     ]
 
 
-def _advice(bound: str, recipe: Recipe, *, trains: bool) -> str:
+def _advice(bound: str, model: CLIP, recipe: Recipe) -> str:
     if bound in ("read", "decode", "augment"):
         free = (os.cpu_count() or 1) > recipe.workers
         first = f"more workers (train.workers, now {recipe.workers})" if free else "more processors"
@@ -231,12 +248,16 @@ def _advice(bound: str, recipe: Recipe, *, trains: bool) -> str:
         return f"{first}, or {then[bound]}"
     if bound == "optimizer":
         return "larger batches (train.batch_size), or fewer weights that train"
-    if not trains:
+    if bound == "tokenize":
+        return "shorter captions, or text.train = head, with which each is tokenized once"
+    towers: dict[str, Any] = {"image": model.image_encoder, "text": model.text_encoder}
+    training = [side for side, tower in towers.items() if "encoder" not in tower.frozen_parts]
+    if not training:
         return "encoders run once only: it is the heads and the loss that take this time"
     compiling = "" if recipe.compile else "train.compile, "
-    return (
-        f"{compiling}smaller pictures or a smaller encoder, or image.train = {{ last = 1 }} or head"
-    )
+    smaller = "smaller pictures or " if "image" in training else ""
+    frozen = " and ".join(f"{side}.train" for side in training)
+    return f"{compiling}{smaller}a smaller encoder, or {frozen} = {{ last = 1 }} or head"
 
 
 def _each(work: Callable[[Any], object], items: Sequence[Any]) -> float:
