@@ -1,6 +1,7 @@
 """README and docs: generated parts are up to date, and every block of code in them runs."""
 
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -53,8 +54,11 @@ def test_the_trainable_table_has_the_references_figures():
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
-    """One for all documents, so that pictures are rendered and features computed once."""
-    return tmp_path_factory.mktemp("cache-of-documents")
+    """One for all documents, so that pictures are rendered and features computed once.
+
+    Or one in which they are already: `ZOO_DOCS_CACHE`.
+    """
+    return os.environ.get("ZOO_DOCS_CACHE") or tmp_path_factory.mktemp("cache-of-documents")
 
 
 @pytest.mark.long

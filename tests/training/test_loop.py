@@ -153,12 +153,22 @@ def test_a_length_in_steps(model, pairs, recipe):
 
 COMPILED = """
 import torch, zoo
+from torch import nn
 from zoo.training.loop import compiled
 
+class Small(nn.Sequential):
+    out_dim, preprocess = 8, zoo.Preprocess(16, (16, 16), "bilinear", (0.5,) * 3, (0.5,) * 3)
+
+    def __init__(self, *, weights=None):
+        super().__init__(
+            nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+        )
+
+zoo.register("image_encoder", "small", Small)
 model = zoo.build(
-    "resnet50-clip", pretrained=False, towers=("image",), overrides={"image.encoder": "timm/test_resnet"}
+    "resnet50-clip", pretrained=False, towers=("image",), overrides={"image.encoder": "small"}
 )
-images = torch.randn(2, 3, 96, 96)
+images = torch.randn(2, 3, 16, 16)
 plain = model.encode_image(images)
 with compiled(model, True):
     assert model.image_encoder.encoder._compiled_call_impl is not None
