@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from zoo.clip import CLIP
 
-__all__ = ["Plan", "build", "create_clip_model", "plan"]
+__all__ = ["Plan", "build", "create_clip_model", "plan", "plan_of"]
 
 Side = Literal["image", "text"]
 SIDES: tuple[Side, ...] = ("image", "text")
@@ -111,6 +111,17 @@ def plan(
     if isinstance(name_or_spec, ModelSpec):
         name_or_spec = name_or_spec.model_dump()
     layered = layers_of(name_or_spec, names, overrides, recipe)
+    return plan_of(layered, names, pretrained=pretrained, towers=towers)
+
+
+def plan_of(
+    layered: Layered,
+    names: Catalog,
+    *,
+    pretrained: bool = True,
+    towers: Iterable[str] = SIDES,
+) -> Plan:
+    """As `plan`, of layers that are put together already."""
     spec = validate(layered)
     if not pretrained:
         spec = spec.without_weights()

@@ -49,6 +49,14 @@ class Layered:
         sources.setdefault("", source)
         return Layered(data, sources)
 
+    def changed(self, overrides: Mapping[str, Any], source: str) -> Layered:
+        """This data with dotted paths set to values.
+
+        Raises:
+            SpecError: a path is not one, or goes into what another one sets.
+        """
+        return self.over(_patch(overrides), source)
+
 
 def layers_of(
     source: str | PathLike[str] | Mapping[str, Any],
@@ -85,7 +93,7 @@ def layers_of(
     warn_if_deprecated(_way(first, names))
     if recipe is not None:
         layered = layered.over(_recipe(recipe), str(recipe))
-    return layered.over(_patch(overrides), "overrides") if overrides else layered
+    return layered.changed(overrides, "overrides") if overrides else layered
 
 
 def _model_name(source: object) -> str:

@@ -15,7 +15,7 @@ from zoo.errors import RunStopped, SpecError, ZooError
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["err", "out", "overrides_from", "print_json", "run", "table"]
+__all__ = ["err", "out", "overrides_from", "print_json", "run", "table", "values_from"]
 
 _WIDE = 160
 
@@ -75,15 +75,38 @@ def overrides_from(pairs: list[str] | None) -> dict[str, Any]:
     Raises:
         SpecError: a word without `=`.
     """
-    import tomllib
-
     overrides: dict[str, Any] = {}
     for pair in pairs or []:
         path, equals, value = pair.partition("=")
         if not equals or not path.strip():
             raise SpecError(f"--set {pair!r}: write PATH=VALUE, as in image.head.name=linear")
-        try:
-            overrides[path.strip()] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            overrides[path.strip()] = value.strip()
+        overrides[path.strip()] = _value(value)
     return overrides
+
+
+def values_from(text: str) -> list[Any]:
+    """Values with commas between them, each read as TOML, and as text where it is not.
+
+    Commas within brackets, braces and quotes are their own.
+    """
+    parts, inside = [""], [""]
+    closing = {"[": "]", "{": "}", '"': '"', "'": "'"}
+    for letter in text:
+        if letter == inside[-1]:
+            inside.pop()
+        elif letter in closing and inside[-1] not in ('"', "'"):
+            inside.append(closing[letter])
+        if letter == "," and len(inside) == 1:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [_value(each) for each in parts if each.strip()]
+
+
+def _value(text: str) -> Any:
+    import tomllib
+
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text.strip()

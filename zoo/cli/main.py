@@ -5,6 +5,7 @@ import typer
 from zoo.cli.bench import bench
 from zoo.cli.cache import cache
 from zoo.cli.check import check
+from zoo.cli.compare import compare
 from zoo.cli.console import run
 from zoo.cli.data import data
 from zoo.cli.eval import evaluate
@@ -28,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("list")(list_names)
-for verb in (show, check, schema, plugins, fetch, train, bench, search, quickstart):
+for verb in (show, check, schema, plugins, fetch, train, compare, bench, search, quickstart):
     app.command()(verb)
 app.command("eval")(evaluate)
 app.add_typer(new, name="new")

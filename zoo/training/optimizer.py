@@ -15,7 +15,7 @@ from zoo.clip import CLIP
 from zoo.errors import SpecError, suggestion
 from zoo.recipe import Recipe, Schedule
 
-__all__ = ["factor", "make_optimizer", "make_schedule"]
+__all__ = ["check_optimizer", "factor", "make_optimizer", "make_schedule"]
 
 _timm: Any = timm.optim  # it exports these names, and not as a type checker asks
 _FUSED = ("adam", "adamw")
@@ -31,19 +31,8 @@ def make_optimizer(model: CLIP, recipe: Recipe) -> torch.optim.Optimizer:
         SpecError: timm has none of this name, it does not take these arguments, or it asks for second
             derivatives.
     """
+    check_optimizer(recipe)
     chosen = recipe.optimizer
-    known = [str(name) for name in _timm.list_optimizers()]
-    if chosen.name not in known:
-        raise SpecError(
-            f"train.optimizer.name: timm has no optimizer {chosen.name!r}; see "
-            f"timm.optim.list_optimizers().{suggestion(chosen.name, known)}"
-        )
-    if _timm.get_optimizer_info(chosen.name).second_order:
-        raise SpecError(
-            f"train.optimizer.name: {chosen.name!r} asks for second derivatives, which losses that "
-            "compute their gradients by formula do not have; choose another"
-        )
-    _check_args(chosen.name, chosen.args)
     assert chosen.learning_rate is not None
     groups = model.parameter_groups(
         chosen.learning_rate,
@@ -64,6 +53,28 @@ def make_optimizer(model: CLIP, recipe: Recipe) -> torch.optim.Optimizer:
             f"train.optimizer: {chosen.name!r} cannot be made with {chosen.args}: {error}"
         ) from error
     return made
+
+
+def check_optimizer(recipe: Recipe) -> None:
+    """Refuse an optimizer that timm has not, or that does not fit.
+
+    Raises:
+        SpecError: timm has none of this name, it does not take these arguments, or it asks for second
+            derivatives.
+    """
+    chosen = recipe.optimizer
+    known = [str(name) for name in _timm.list_optimizers()]
+    if chosen.name not in known:
+        raise SpecError(
+            f"train.optimizer.name: timm has no optimizer {chosen.name!r}; see "
+            f"timm.optim.list_optimizers().{suggestion(chosen.name, known)}"
+        )
+    if _timm.get_optimizer_info(chosen.name).second_order:
+        raise SpecError(
+            f"train.optimizer.name: {chosen.name!r} asks for second derivatives, which losses that "
+            "compute their gradients by formula do not have; choose another"
+        )
+    _check_args(chosen.name, chosen.args)
 
 
 def _check_args(name: str, args: Mapping[str, Any]) -> None:

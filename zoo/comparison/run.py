@@ -1,0 +1,165 @@
+"""Cells one after another in this process: what frozen encoders say is computed once for all of them."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from PIL import Image
+from torch.utils.flop_counter import FlopCounterMode
+
+from zoo.clip import CLIP, evaluating
+from zoo.comparison.cells import Cell, data_key
+from zoo.comparison.results import Cost, Ranks, Result, Results
+from zoo.data.pairs import ImageTextDataset, Pair
+from zoo.errors import ZooError, first_line
+from zoo.evaluation.judge import Judge
+from zoo.training.features import Progress
+from zoo.training.loop import Epoch, Step, set_seed, train
+from zoo.training.precision import choose
+from zoo.training.teacher import load_teacher
+
+__all__ = ["Watch", "run_cells"]
+
+Watch = Callable[[int, Result | None], None]
+"""Told of a cell by its number: None when it starts, and what it gave."""
+
+
+def run_cells(
+    cells: Sequence[Cell],
+    dataset: ImageTextDataset,
+    results: Results,
+    *,
+    device: str = "cpu",
+    progress: Progress | None = None,
+    watch: Watch | None = None,
+) -> list[Result]:
+    """What every cell gives. Those whose results are there, from an earlier call too, do not run.
+
+    A cell that fails is recorded, and tried again by the next call. Whatever stops this one, the
+    cells that are finished are kept.
+
+    Args:
+        results: where they are kept.
+        progress: told of the cell at work.
+        watch: told when a cell starts and ends.
+
+    Raises:
+        DataError: a split that cells need is not there; none was started.
+    """
+    tell = watch or (lambda number, result: None)
+    prints: dict[tuple[str, ...], str] = {}
+    for cell in cells:
+        splits = _splits(cell)
+        if splits not in prints:
+            prints[splits] = data_key(dataset, splits, progress)
+    found: list[Result] = []
+    at_hand: dict[str, Result] = {}
+    for number, cell in enumerate(cells):
+        computed = {
+            "device": torch.device(device).type,
+            "precision": choose(cell.spec.train.precision, torch.device(device)),
+        }
+        key = cell.key(prints[_splits(cell)], computed)
+        result = at_hand.get(key) or results.get(key)
+        if result is None or (result.failed and key not in at_hand):
+            tell(number, None)
+            said = {"key": key, "computed": computed, "spec": cell.spec.model_dump(mode="json")}
+            result = _tried(cell, dataset, device, progress, said)
+            results.put(result)
+        at_hand[key] = result
+        found.append(result)
+        tell(number, result)
+    return found
+
+
+def _tried(
+    cell: Cell,
+    dataset: ImageTextDataset,
+    device: str,
+    progress: Progress | None,
+    said: dict[str, Any],
+) -> Result:
+    """A cell's result, or the error that stopped it."""
+    said |= {"variation": cell.variation.name, "seed": cell.seed}
+    try:
+        return Result(**said, **_run(cell, dataset, device, progress))
+    except ZooError as error:
+        return Result(**said, error=str(error))
+    except Exception as error:  # a component of anyone's may raise anything
+        kind = f"{type(error).__name__}: {first_line(error)}"
+        return Result(**said, error=kind, traceback=traceback.format_exc())
+
+
+def _run(
+    cell: Cell, dataset: ImageTextDataset, device: str, progress: Progress | None
+) -> dict[str, Any]:
+    started = time.perf_counter()
+    recipe, (first, *others) = cell.spec.train, _splits(cell)
+    set_seed(recipe.seed)  # heads start at random
+    model = cell.plan.build(device)
+    teacher = load_teacher(recipe, device)
+    steps: list[tuple[float, Step]] = []
+    epochs: list[Epoch] = []
+    began = time.perf_counter()
+    train(
+        model,
+        dataset.split(first),
+        recipe,
+        teacher=teacher,
+        progress=progress,
+        on_step=lambda step: steps.append((time.perf_counter(), step)),
+        on_epoch=epochs.append,
+    )
+    pace = _seconds_a_step([at for at, _ in steps], began)
+    batch = min(recipe.batch_size or 1, len(dataset.split(first)))
+    ranks = {
+        role: _ranks(model, dataset.split(split), cell)
+        for role, split in zip(("validation", "test"), others, strict=True)
+    }
+    trainable = [*model.get_trainable_parameters()]
+    if model.loss is not None:
+        trainable += [each for each in model.loss.parameters() if each.requires_grad]
+    cost = Cost(
+        trainable=sum(each.numel() for each in trainable),
+        parameters=sum(each.numel() for each in model.parameters()),
+        steps=len(steps),
+        train_seconds=pace * len(steps),
+        pairs_per_second=batch / pace,
+        gflop_per_picture=_gflop(model),
+        seconds=time.perf_counter() - started,
+    )
+    return {"ranks": ranks, "loss": epochs[-1].loss, "cost": cost}
+
+
+def _splits(cell: Cell) -> tuple[str, str, str]:
+    return "train", cell.spec.train.evaluation.split, "test"
+
+
+def _ranks(model: CLIP, pairs: list[Pair], cell: Cell) -> Ranks:
+    found = Judge(model, pairs, precision=cell.spec.train.precision).retrieval()
+    return Ranks(
+        image_to_text=found.image_to_text.ranks.tolist(),
+        text_to_image=found.text_to_image.ranks.tolist(),
+    )
+
+
+def _seconds_a_step(times: Sequence[float], began: float) -> float:
+    """From the end of the first step on, before which features are computed; of one step, all."""
+    if len(times) < 2:
+        return times[-1] - began
+    return (times[-1] - times[0]) / (len(times) - 1)
+
+
+def _gflop(model: CLIP) -> float:
+    """Multiplications (with their additions) of the image tower for one picture, in thousand million."""
+    tower: Any = model.image_encoder
+    picture = model.preprocess(Image.new("RGB", (64, 64), "grey"))[None]
+    picture = picture.to(next(tower.parameters()).device)
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad(), evaluating(tower):
+        tower(picture)
+    return float(counter.get_total_flops()) / 2e9
