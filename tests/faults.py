@@ -43,7 +43,7 @@ class Cell:
         return f"{self.workers} workers, {self.processes} process(es), {data}"
 
 
-CELLS = [Cell(*each) for each in product((0, 4), (1,), (False,))]
+CELLS = [Cell(*each) for each in product((0, 4), (1, 2), (False, True))]
 
 
 @dataclass
@@ -64,10 +64,14 @@ class Runs:
     def __init__(self, folder: Path, forker: subprocess.Popen[str]) -> None:
         self.folder, self.forker = folder, forker
 
-    def start(self, cell: Cell, name: str) -> list[int]:
-        """The processes of a run, begun or resumed; the first one writes."""
+    def start(self, cell: Cell, name: str, **more: Any) -> list[int]:
+        """The processes of a run, begun or resumed; the first one writes.
+
+        Args:
+            more: `words` of a `zoo` command to run instead, or the `disk` in bytes that a run has.
+        """
         asked = {"cell": asdict(cell), "folder": str(self.folder), "name": name, "port": _port()}
-        self.forker.stdin.write(json.dumps(asked) + "\n")
+        self.forker.stdin.write(json.dumps({**asked, **more}) + "\n")
         self.forker.stdin.flush()
         return self._said()["pids"]
 
@@ -233,10 +237,19 @@ def _forked(asked: dict[str, Any], rank: int, count: int) -> None:
             "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": str(asked["port"]),
         }
+    os.setpgid(0, 0)
     status = 1
+    cell, folder, name = Cell(**asked["cell"]), Path(asked["folder"]), asked["name"]
     try:
-        train_once(Cell(**asked["cell"]), Path(asked["folder"]), asked["name"], rank)
+        if "words" in asked:
+            command(folder, name, asked["words"])
+        elif "disk" in asked:
+            fill_disk(cell, folder, name, asked["disk"])
+        else:
+            train_once(cell, folder, name, rank)
         status = 0
+    except SystemExit as end:
+        status = end.code
     except BaseException:
         import traceback
 
@@ -258,7 +271,7 @@ def prepare() -> None:
     zoo.register("text_encoder", "words", Words)
 
 
-def train_once(cell: Cell, folder: Path, name: str, rank: int = 0) -> None:
+def train_once(cell: Cell, folder: Path, name: str, rank: int = 0, *, keep: int = 2) -> None:
     """Begin or resume a run, and write what it ends with."""
     import torch
     from safetensors.torch import save_file
@@ -289,7 +302,7 @@ def train_once(cell: Cell, folder: Path, name: str, rank: int = 0) -> None:
             "precision": "fp32",
             "log_every": 5,
             "evaluation": {"every": 2},
-            "checkpoint": {"steps": 3},
+            "checkpoint": {"steps": 3, "keep": keep},
             "augmentation": {"flip": 0.5, "crop": {"scale": [0.6, 1.0]}},
             **({"stream": True} if cell.streamed else {}),
         }
@@ -315,27 +328,95 @@ def train_once(cell: Cell, folder: Path, name: str, rank: int = 0) -> None:
         )
 
 
+def command(folder: Path, name: str, words: list[str]) -> None:
+    """Run a `zoo` command, and write what it says to a file."""
+    from zoo.cli.main import main
+
+    os.chdir(folder)
+    said = os.open(f"{name}.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    os.dup2(said, 1)
+    os.dup2(said, 2)
+    sys.argv = ["zoo", *words]
+    main()
+
+
+def fill_disk(cell: Cell, folder: Path, name: str, size: int) -> None:
+    """A run on a disk of so many bytes, of its own, resumed on a larger one; writes what became of it."""
+    from zoo.errors import CheckpointError
+
+    place = folder / name
+    place.mkdir()
+    mount = _mounter(place)  # first: a process that has threads may not
+    mount(size)
+    said: dict[str, Any] = {}
+    try:
+        train_once(cell, folder, name, keep=100)
+    except CheckpointError as error:
+        said["error"] = str(error)
+    said["left"] = sorted(each.name for each in (place / "checkpoints").iterdir())
+    mount(100 * size, again=True)
+    train_once(cell, folder, name, keep=100)
+    (folder / f"{name}.json").write_text(json.dumps({**said, "result": _result(place)}))
+
+
+def _mounter(place: Path) -> Callable[..., None]:
+    """Mounts a file system in memory there, seen by this process alone.
+
+    Raises:
+        SystemExit: with status 77, where that is not allowed.
+    """
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    user, mounts, again_flag = 0x10000000, 0x00020000, 32
+    ids = os.getuid(), os.getgid()
+    if not hasattr(libc, "unshare") or libc.unshare(user | mounts):
+        sys.exit(77)
+    for file, text in (
+        ("setgroups", "deny"),
+        ("uid_map", f"0 {ids[0]} 1"),
+        ("gid_map", f"0 {ids[1]} 1"),
+    ):
+        Path("/proc/self", file).write_text(text)
+
+    def mount(size: int, *, again: bool = False) -> None:
+        options = f"size={size}".encode()
+        flags = again_flag if again else 0
+        if libc.mount(b"tmpfs", bytes(place), b"tmpfs", flags, options):
+            sys.exit(77)
+
+    return mount
+
+
 def data(cell: Cell, folder: Path) -> Any:
     """Pictures that are the same at every call, as pairs or as shards."""
     import numpy as np
     from PIL import Image
 
+    import layouts
     from zoo.data.pairs import Pair
+    from zoo.data.stream import stream
 
-    pictures = folder / "pictures"
-    if not (pictures / "whole").is_file():
+    pictures, whole = folder / "pictures", folder / "pictures" / "whole"
+    if not whole.is_file():
         pictures.mkdir(exist_ok=True)
         for number in range(PAIRS):
             draw = np.random.default_rng(number).integers(0, 256, (40, 40, 3), dtype=np.uint8)
             Image.fromarray(draw).save(pictures / f"{number:02}.png")
-        (pictures / "whole").touch()
-    pairs = [
+        for shard in range(3):
+            members = []
+            for number in range(shard, PAIRS, 3):
+                picture = (pictures / f"{number:02}.png").read_bytes()
+                text = f"picture {number}".encode()
+                members += [(f"{number:02}.png", picture), (f"{number:02}.txt", text)]
+            layouts.tar(folder / "shards" / f"{shard}.tar", members)
+        whole.touch()
+    if cell.streamed:
+        return stream(folder / "shards", block=4)
+    return [
         Pair(pictures / f"{number:02}.png", (f"picture {number}", f"number {number}"), str(number))
         for number in range(PAIRS)
     ]
-    if not cell.streamed:
-        return pairs
-    raise NotImplementedError
 
 
 if __name__ == "__main__":

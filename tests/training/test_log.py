@@ -87,6 +87,21 @@ def test_times_are_in_a_file_of_their_own(model, pairs, recipe, tmp_path):
     assert len(lines(RunFolder(tmp_path / "run").log)) == 3
 
 
+def test_pictures_that_cannot_be_read_are_named(model, pairs, recipe, tmp_path):
+    whole, lacking = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "lacking")
+    asked = recipe(epochs=2, sampling="pair", unreadable=0.2)
+    train(model("full"), pairs, asked, folder=whole.path)
+    assert not whole.unreadable.exists()
+    pairs[3].picture.write_text("no picture")
+    train(model("full"), pairs, asked, folder=lacking.path)
+    said = lacking.unreadable.read_text()
+    assert said.startswith("2 of 24 pictures could not be read:\n")
+    assert str(pairs[3].picture) in said
+    counts = [each["unreadable"] for each in lines(lacking.log)]
+    assert counts == sorted(counts)
+    assert counts[-1] == 2
+
+
 def test_some_two_hundred_lines(recipe):
     from zoo.training.log import log_interval
 

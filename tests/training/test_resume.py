@@ -150,6 +150,14 @@ def test_newest_and_best_stay(model, pairs, recipe, tmp_path):
     assert alike(state(built), seen[4])
 
 
+def test_checkpoints_by_the_clock(model, pairs, recipe, tmp_path):
+    for minutes, steps in ((1e-6, [1, 2, 3]), (60.0, [3])):
+        folder = RunFolder(tmp_path / str(minutes))
+        asked = recipe(steps=3, checkpoint={"minutes": minutes, "keep": 5})
+        train(model(), pairs, asked, folder=folder.path)
+        assert [int(each.name[5:]) for each in sorted(folder.checkpoints.iterdir())] == steps
+
+
 def test_a_metric_that_the_judge_does_not_give(model, pairs, recipe, tmp_path):
     asked = recipe(steps=1, checkpoint={"metric": "recal"})
     with pytest.raises(
@@ -448,14 +456,14 @@ def test_the_batch_of_a_loss_that_is_no_number_is_kept(model, pairs, recipe, tmp
     batches = []
     with pytest.raises(
         DataError,
-        match=r"step \d+: the loss is nan; a lower .*\. Its batch is kept in .*run/not-finite$",
+        match=r"step \d+: the loss is nan; a lower .*\. Its batch is kept in .*run/not-finite/process-0$",
     ) as raised:
         train(built, pairs, asked, folder=tmp_path / "run", on_step=batches.append)
     failed = int(str(raised.value).split(":")[0].removeprefix("step "))
     assert failed == len(batches) + 1
     folder = RunFolder(tmp_path / "run")
-    said = json.loads((folder.not_finite / "batch.json").read_text())
-    tensors = load_file(folder.not_finite / "batch.safetensors")
+    said = json.loads((folder.not_finite / "process-0" / "batch.json").read_text())
+    tensors = load_file(folder.not_finite / "process-0" / "batch.safetensors")
     assert said["step"] == failed
     assert said["error"].startswith(f"step {failed}: the loss is nan")
     assert "grey" in [row["caption"] for row in said["rows"]]

@@ -193,7 +193,9 @@ def train_and_save(
             resume=resume,
             from_step=from_step,
             overwrite=overwrite,
-            fingerprints={asked.evaluation.split: fingerprint(validation, progress)},
+            fingerprints={asked.evaluation.split: fingerprint(validation, progress)}
+            if main
+            else {},
         )
         if accelerator.num_processes > 1:
             accelerator.end_training()

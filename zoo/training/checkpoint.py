@@ -53,8 +53,11 @@ class Checkpoints:
 
     def __init__(self, folder: Path, run: str) -> None:
         self.folder, self.run = folder, run
-        if folder.is_dir():
-            tidy(folder)
+
+    def tidy(self) -> None:
+        """Clear away what a killed process left half written."""
+        if self.folder.is_dir():
+            tidy(self.folder)
 
     def path(self, step: int) -> Path:
         return self.folder / f"step-{step:08d}"

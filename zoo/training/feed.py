@@ -22,6 +22,7 @@ from zoo.training.batch import Batch
 from zoo.training.features import Features, Progress, image_features, text_features
 from zoo.training.order import Draws, Order
 from zoo.training.processes import Processes
+from zoo.training.stopping import bear_signals
 
 __all__ = ["Batch", "Feed", "stacked", "told_of_unread"]
 
@@ -167,6 +168,7 @@ class Feed:
             num_workers=self.recipe.workers,
             collate_fn=stacked,
             pin_memory=_device(self.model).type == "cuda",
+            worker_init_fn=bear_signals,
         )
         for step, (pictures, faults) in zip(steps, loader, strict=True):
             draws = self.order.step(step)

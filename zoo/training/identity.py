@@ -111,7 +111,7 @@ def _in_words(path: str, then: Any, now: Any) -> str:
         return "the weights of the teacher are others"
     if first == "data":
         split, _, what = rest.rpartition(".")
-        if what in ("captions", "pictures"):
+        if what in ("captions", "pictures", "content"):
             return f"the {what} of the split {split!r} are others"
         path = f"the number of {what} of the split {split!r}" if split else f"the data {rest!r}"
     elif first == "spec":

@@ -27,11 +27,11 @@ from zoo.training.not_finite import keep_batch
 from zoo.training.observer import Epoch, Observer, Start, Step, Told
 from zoo.training.optimizer import make_optimizer, make_schedule
 from zoo.training.parallel import parallelise
+from zoo.training.precision import choose
 from zoo.training.run_folder import RunFolder
 from zoo.training.step import Stepper
 from zoo.training.stopping import stopping
 from zoo.training.stream_feed import StreamFeed
-from zoo.training.trained import Trained
 
 try:
     from accelerate import Accelerator
@@ -103,21 +103,19 @@ def train(
         TowerError: a tower or the loss is missing.
     """
     check_complete(model)
-    assert model.spec is not None
-    recipe = (recipe or model.spec.train).filled(heads_only=model.spec.heads_only)
+    spec = model.spec
+    assert spec is not None
+    recipe = (recipe or spec.train).filled(heads_only=spec.heads_only)
     if recipe.stream != isinstance(pairs, Stream):
         raise SpecError(
             f"train.stream is {str(recipe.stream).lower()}, and the pairs are "
             f"{'a stream' if isinstance(pairs, Stream) else 'a list'}; the recipe has to say it"
         )
     device = next(model.parameters()).device
-    accelerator = make_accelerator(device)
     resume = resume or from_step is not None
     run = None if folder is None else RunFolder(folder)
-    kept = accelerator.num_processes == 1 and not recipe.stream
-    if resume and not kept:
-        raise CheckpointError("a run of several processes, or on a stream, is not resumed yet")
     _check_kept(recipe, run, judge is not None, resume=resume, overwrite=overwrite)
+    accelerator = make_accelerator(device)
     keep_freed_memory()
     with _repeatable(device):
         set_seed(recipe.seed)
@@ -127,6 +125,27 @@ def train(
             feed = StreamFeed(model, pairs, recipe, teacher=teacher)
         else:
             feed = Feed(model, pairs, recipe, progress, teacher=teacher)
+        model.train()
+        keeper = None
+        if run is not None:
+            keeper = Keeper(run, recipe, model, feed.processes)
+            keeper.open(
+                lambda frozen: identity(
+                    spec=spec,
+                    recipe=recipe,
+                    frozen=frozen,
+                    teacher=teacher,
+                    data={
+                        "train": fingerprint(pairs, progress, workers=max(recipe.workers, 1)),
+                        **(fingerprints or {}),
+                    },
+                    processes=feed.processes.count,
+                    device=device.type,
+                    precision=choose(recipe.precision, device),
+                ),
+                resume=resume,
+                from_step=from_step,
+            )
         parallel = parallelise(model, recipe, accelerator)
         optimizer = make_optimizer(parallel.model, recipe)
         per_epoch = feed.steps_per_epoch
@@ -136,70 +155,44 @@ def train(
         schedule = make_schedule(optimizer, recipe, steps)
         stepper = Stepper(model, recipe, optimizer, schedule, accelerator.backward, parallel)
         told = [*observers, Told(on_step, on_epoch)]
-        if run is not None and accelerator.is_main_process:
+        main = feed.processes.is_main
+        if run is not None and main:
             told.insert(0, Log(run.log, run.timing))
-        live = Live(Trained(model), optimizer, schedule, told)
-        keeper = None
-        if run is not None and not kept and accelerator.is_main_process:
-            run.begin({"recipe": recipe.model_dump(mode="json")})
-        if run is not None and kept:
-            assert model.spec is not None
-            assert not isinstance(pairs, Stream)
-            about = identity(
-                spec=model.spec,
-                recipe=recipe,
-                frozen=live.trained.frozen(),
-                teacher=teacher,
-                data={
-                    "train": fingerprint(pairs, progress, workers=max(recipe.workers, 1)),
-                    **(fingerprints or {}),
-                },
-                processes=accelerator.num_processes,
-                device=device.type,
-                precision=stepper.precision,
-            )
-            keeper = Keeper(run, about, recipe, live)
-            if resume:
-                keeper.resume(from_step)
-            else:
-                keeper.begin()
+        live = Live(parallel, optimizer, schedule, told, feed.unreadable)
+        if keeper:
+            keeper.take_up(live)
         start = Start(model, recipe, steps, per_epoch, live.steps)
         with (
             stopping() if keeper else nullcontext() as stop,
             compiled(model, recipe.compile),
             _told(told, start),
+            _unreadable_told(run if main else None, feed),
         ):
             for batch in feed.batches(range(live.steps, steps), live.place):
                 number = live.steps + 1
-                seed_step(recipe.seed, number, accelerator.process_index)
+                seed_step(recipe.seed, number, feed.processes.rank)
                 try:
                     outcome = stepper(batch)
                 except DataError as error:
                     error.args = (f"step {number}: {error}",)
-                    if run is not None and accelerator.is_main_process:
-                        keep_batch(run.not_finite, batch, feed.named(batch), number, error)
+                    if run is not None:
+                        place = run.not_finite / f"process-{feed.processes.rank}"
+                        keep_batch(place, batch, feed.named(batch), number, error)
                     raise
                 live.steps, live.place = number, batch.place
                 live.loss, live.epoch_steps = live.loss + outcome.loss, live.epoch_steps + 1
                 epoch = -(-number // per_epoch)
+                pairs_of_all = sum(batch.counts) or len(batch)
+                step = Step(number, steps, outcome, epoch, pairs_of_all, feed.unreadable.count)
                 for each in told:
-                    each.on_step(
-                        Step(
-                            number,
-                            steps,
-                            outcome,
-                            epoch,
-                            sum(batch.counts) or len(batch),
-                            feed.unreadable.count,
-                        )
-                    )
+                    each.on_step(step)
                 if progress:
                     progress("training", number, steps)
                 metrics = None
                 if number % per_epoch == 0 or number == steps:
                     if judge is not None and (epoch % every == 0 or number == steps):
                         parallel.whole()
-                        metrics = judge() if accelerator.is_main_process else None
+                        metrics = judge() if main else None
                     mean = live.loss / live.epoch_steps
                     for each in told:
                         each.on_epoch(Epoch(epoch, epochs, mean, metrics, number))
@@ -246,6 +239,16 @@ def _told(observers: Sequence[Observer], start: Start) -> Iterator[None]:
             stack.callback(each.on_end)
             each.on_start(start)
         yield
+
+
+@contextmanager
+def _unreadable_told(run: RunFolder | None, feed: Feed | StreamFeed) -> Iterator[None]:
+    """Pictures that could not be read are named in the run's folder, however it ends."""
+    try:
+        yield
+    finally:
+        if run is not None and feed.unreadable.count:
+            run.unreadable.write_text(f"{feed.unreadable}\n", encoding="utf-8")
 
 
 def make_accelerator(device: torch.device) -> Accelerator:

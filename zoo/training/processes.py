@@ -48,6 +48,15 @@ class Processes:
         dist.all_gather_object(values, value)
         return values
 
+    def largest(self, numbers: list[int]) -> list[int]:
+        """Of each number the largest in all processes; waits for all."""
+        if self.count == 1:
+            return numbers
+        found = torch.tensor(numbers, device=self.device)
+        dist.all_reduce(found, dist.ReduceOp.MAX)
+        most: list[int] = found.tolist()
+        return most
+
     def rows(self, count: int) -> list[int]:
         """How many rows each process has."""
         return row_counts(count, self.device)

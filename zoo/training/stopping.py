@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["Stop", "stopping"]
+__all__ = ["Stop", "bear_signals", "stopping"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -42,3 +42,16 @@ def stopping() -> Iterator[Stop]:
     finally:
         for each, handler in former.items():
             signal.signal(each, handler)
+
+
+def bear_signals(worker: int) -> None:
+    """Of a process that reads pictures: a signal to all processes of the run is the run's to answer.
+
+    A second SIGTERM ends it.
+    """
+
+    def once(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, once)

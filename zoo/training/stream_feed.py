@@ -24,6 +24,7 @@ from zoo.recipe import Recipe
 from zoo.training.batch import Batch
 from zoo.training.feed import stacked, told_of_unread
 from zoo.training.processes import Processes
+from zoo.training.stopping import bear_signals
 
 __all__ = ["Sequence", "StreamFeed"]
 
@@ -106,6 +107,7 @@ class StreamFeed:
             num_workers=self.recipe.workers,
             collate_fn=stacked,
             pin_memory=self._device.type == "cuda",
+            worker_init_fn=bear_signals,
         )
         for pictures, faults in loader:
             rows, after = drawn.popleft()
