@@ -33,7 +33,8 @@ def bounded_scale(parameter: Tensor, max_scale: float) -> Tensor:
     """The inverse temperature in force, `exp(parameter)` up to the bound.
 
     Beyond the bound a gradient passes if it leads back, and none that leads on: a parameter that a
-    step took too far is not lost, as it would be behind a clamp. CLIP sets it back to the bound.
+    step took too far is not lost, as it would be behind a clamp. CLIP sets it back to the bound. Of a
+    batch in parts, or in processes, each share decides for itself there: only what leads back adds up.
     """
     scale: Tensor = _Bounded.apply(parameter, max_scale)
     return scale
