@@ -63,9 +63,6 @@ def test_temperature_starts_as_published_and_is_bounded():
     assert loss.logit_scale.item() == pytest.approx(math.log(1 / 0.07))
     loss.logit_scale.data.fill_(10.0)
     assert loss.temperature == pytest.approx(0.01)
-    images = F.normalize(torch.randn(4, 8), dim=-1)
-    loss(images, images).backward()
-    assert loss.logit_scale.grad.item() == 0.0
 
 
 def test_a_fixed_temperature():
