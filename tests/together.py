@@ -19,7 +19,7 @@ from zoo.training.optimizer import make_optimizer, make_schedule
 from zoo.training.parallel import parallelise
 from zoo.training.step import Stepper
 
-__all__ = ["Plain", "build", "in_process", "recipe_of", "run", "step"]
+__all__ = ["Plain", "build", "in_process", "recipe_of", "run", "step", "taken"]
 
 
 class Plain(torch.nn.Module):
@@ -143,6 +143,23 @@ def step(case, pairs):
         "buffers": buffers,
         "weights": {name: each.detach() for name, each in weights.items() if each.requires_grad},
     }
+
+
+def taken(case, pairs):
+    """What a sharded model has after the one that was given has got the numbers 0, 1, … in all."""
+    built, _ = build(case)
+    recipe = recipe_of(case).filled(heads_only=built.spec.heads_only)
+    parallel = parallelise(built, recipe, make_accelerator(torch.device("cpu")))
+    own = [*built.parameters(), *built.loss.parameters()]
+    with torch.no_grad():
+        for number, each in enumerate(own):
+            # In the other processes it is something else.
+            each.fill_(number + dist.get_rank())
+        parallel.take()
+        for each in own[:-1]:
+            each.fill_(-1.0)
+        parallel.whole()
+    return [each.unique().tolist() for each in own if each.requires_grad]
 
 
 def run(case, pairs):

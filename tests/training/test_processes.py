@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from together import in_process, run, step
+from together import in_process, run, step, taken
 
 from zoo.losses import zoo_losses
 from zoo.testing import elsewhere
@@ -92,6 +92,13 @@ def test_sharded_by_fsdp2(pairs, tmp_path_factory):
     parts = together(tmp_path_factory, step, cases, pairs, 2, sharded=True)
     for name, case in cases.items():
         check(step(case, pairs), [part[name] for part in parts], name)
+
+
+def test_a_sharded_model_takes_the_weights_of_the_one_given(pairs, tmp_path_factory):
+    """Those of the first process."""
+    parts = together(tmp_path_factory, taken, {"all": {}}, pairs, 2, sharded=True)
+    for part in parts:
+        assert part["all"] == [[float(number)] for number in range(len(part["all"]))]
 
 
 def test_a_run_ends_with_the_weights_of_one_process(pairs, tmp_path_factory):

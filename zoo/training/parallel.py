@@ -65,6 +65,12 @@ class Alone:
         Every process calls it.
         """
 
+    def take(self) -> None:
+        """Go on with the weights that the model that was given has in the first process.
+
+        Every process calls it.
+        """
+
     def optimizer_state(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
         """Its `state_dict` with whole tensors, the same in every process; every process calls it."""
         return optimizer.state_dict()
@@ -90,7 +96,7 @@ class Replicated(Alone):
 
     def __init__(self, model: CLIP, recipe: Recipe, accelerator: Any) -> None:
         super().__init__(model, recipe)
-        _send((*model.parameters(), *model.buffers(), *self._of_loss()))
+        self.take()
         self.accelerator = accelerator
         self.wrapped: Any = None
 
@@ -102,6 +108,9 @@ class Replicated(Alone):
     def embed_part(self, batch: Batch, *sides: Side) -> tuple[Tensor, ...]:
         found: tuple[Tensor, ...] = self.towers(batch, *sides)
         return found
+
+    def take(self) -> None:
+        _send((*self.model.parameters(), *self.model.buffers(), *self._of_loss()))
 
     def reduce(self, *, parts: bool) -> None:
         if parts or self.wrapped is None:
@@ -172,6 +181,14 @@ class Sharded(Alone):
                 target.copy_(_whole(source))
         for kept, buffer in zip(given.buffers(), own.buffers(), strict=True):
             kept.copy_(buffer)
+
+    @torch.no_grad()
+    def take(self) -> None:
+        given = [each.detach() for each in (*self.given.parameters(), *self.given.buffers())]
+        _send((*given, *self._of_loss()))
+        own = (*self.model.parameters(), *self.model.buffers())
+        for target, source in zip(own, given, strict=True):
+            target.copy_(_shared(source, target))
 
     def optimizer_state(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
         state = optimizer.state_dict()
