@@ -28,6 +28,14 @@ CASES = {
         "changes": {"loss": "siglip", "text.head": "linear"},
         "recipe": {"accumulation": 2, **FROZEN_NORMS},
     },
+    "more parts than rows": {
+        "train": ("full", "head"),
+        "changes": {"loss": "siglip", "text.head": "linear"},
+        "recipe": {"batch_size": 5, "accumulation": 4, **FROZEN_NORMS},
+    },
+    "more parts than rows, cached": {
+        "recipe": {"batch_size": 5, "accumulation": 4, **FROZEN_NORMS}
+    },
     "parts, one way": {
         "train": ("full", "frozen"),
         "changes": ONE_WAY,

@@ -156,3 +156,19 @@ def test_gradients_that_are_not_finite_change_nothing(model, pairs, recipe):
     ):
         step(batch)
     assert torch.equal(weight, before)
+
+
+@pytest.mark.parametrize("changes", [{}, {"loss": "siglip"}])
+def test_a_batch_of_fewer_rows_than_parts(model, pairs, recipe, changes):
+    """As when pictures of it cannot be read."""
+    given = {"sampling": "pair", "batch_norm": "frozen", "precision": "fp32", "batch_size": 4}
+
+    def of(parts):
+        built = model("full", "full" if not changes else "frozen", changes)
+        return gradients(built, pairs[:3], recipe(accumulation=parts, **given))[:2]
+
+    loss, whole = of(1)
+    loss_of_parts, found = of(4)
+    assert loss_of_parts == pytest.approx(loss, rel=1e-10)
+    for name, gradient in whole.items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-8, atol=1e-10)
