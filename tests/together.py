@@ -11,7 +11,7 @@ import torch.distributed as dist
 from words import Words
 
 import zoo
-from zoo.errors import RegistryError
+from zoo.errors import RegistryError, ZooError
 from zoo.recipe import Recipe
 from zoo.training.feed import Feed
 from zoo.training.loop import make_accelerator, train
@@ -19,7 +19,7 @@ from zoo.training.optimizer import make_optimizer, make_schedule
 from zoo.training.parallel import parallelise
 from zoo.training.step import Stepper
 
-__all__ = ["Plain", "build", "in_process", "recipe_of", "run", "step", "taken"]
+__all__ = ["Plain", "build", "in_process", "recipe_of", "refused", "run", "step", "taken"]
 
 
 class Plain(torch.nn.Module):
@@ -143,6 +143,19 @@ def step(case, pairs):
         "buffers": buffers,
         "weights": {name: each.detach() for name, each in weights.items() if each.requires_grad},
     }
+
+
+def refused(case, pairs):
+    """What is said of each batch size and data that processes cannot work with."""
+    built, _ = build(case)
+    said = []
+    for given, size in ((pairs, 2), (pairs[dist.get_rank() :], 6), (pairs, 12)):
+        recipe = recipe_of({"recipe": {"batch_size": size, "unreadable": 1.0}})
+        try:
+            next(Feed(built, given, recipe.filled(heads_only=False)).batches(range(1)))
+        except ZooError as error:
+            said.append(str(error))
+    return said
 
 
 def taken(case, pairs):

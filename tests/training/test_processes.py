@@ -2,10 +2,11 @@
 
 import pytest
 import torch
-from together import in_process, run, step, taken
+from together import in_process, refused, run, step, taken
 
 from zoo.losses import zoo_losses
 from zoo.testing import elsewhere
+from zoo.training.order import Order
 
 FROZEN_NORMS = {"batch_norm": "frozen"}
 ONE_WAY = {"loss": {"name": "info-nce", "args": {"only_image_to_text": True}}}
@@ -100,6 +101,24 @@ def test_sharded_by_fsdp2(pairs, tmp_path_factory):
     parts = together(tmp_path_factory, step, cases, pairs, 2, sharded=True)
     for name, case in cases.items():
         check(step(case, pairs), [part[name] for part in parts], name)
+
+
+def test_what_processes_cannot_work_with(pairs, tmp_path_factory):
+    order = Order(pairs, sampling="pair", batch_size=12, seed=0)
+    for index in order.step(0).pairs[8:]:  # the share of the third
+        pairs[index].picture.write_text("no picture")
+    parts = together(tmp_path_factory, refused, {"all": {}}, pairs, 3)
+    for part in parts:
+        size, data, share = part["all"]
+        assert size == (
+            "train.batch_size is that of all processes together: 2 pairs a step cannot be divided "
+            "among 3 processes"
+        )
+        assert data.startswith("the training data is not the same in all processes: ")
+        assert data.endswith(" in process 1. All have to see the same data")
+        assert share.startswith(
+            "no picture of a batch that process 2 was to have can be read.\n4 of 12 pictures"
+        )
 
 
 def test_a_sharded_model_takes_the_weights_of_the_one_given(pairs, tmp_path_factory):
