@@ -61,3 +61,19 @@ def test_as_one_process(name, processes, with_ids):
     for number, (name, _) in enumerate(loss.named_parameters()):
         averaged = torch.stack([part["parameters"][name] for part in parts]).mean(0)
         close(averaged, expected[2 + number])
+
+
+@pytest.mark.parametrize("aligned", [3, 6, 11])
+def test_beyond_its_bound_the_temperature_follows_all_processes(aligned):
+    """Pairs that are aligned ask for more, the others for less; processes have more of one or the other."""
+    loss = InfoNCELoss(temperature=0.25, max_scale=5.0).double()
+    loss.logit_scale.data.fill_(2.0)
+    texts = unit(2)
+    images = torch.cat([texts[:aligned], -texts[aligned:]])
+    (expected,) = torch.autograd.grad(loss(images, texts), loss.logit_scale)
+    parts = elsewhere.call_together(
+        elsewhere.shares, pickle.dumps(loss), (images, texts), {}, processes=3
+    )
+    found = torch.stack([part["parameters"]["logit_scale"] for part in parts]).mean(0)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+    assert (expected == 0) == (aligned == COUNT)

@@ -11,7 +11,14 @@ import torch.distributed as dist
 from jaxtyping import Float, Int
 from torch import Tensor
 
-__all__ = ["as_one_process", "first_row", "gather_ids", "gather_rows", "row_counts"]
+__all__ = [
+    "as_one_process",
+    "first_row",
+    "gather_ids",
+    "gather_rows",
+    "row_counts",
+    "sum_over_processes",
+]
 
 
 def row_counts(count: int, device: torch.device | None = None) -> list[int]:
@@ -50,6 +57,15 @@ def gather_ids(
     counts = counts or row_counts(len(ids), ids.device)
     gathered: Tensor = _Gather.apply(ids, counts)
     return gathered
+
+
+def sum_over_processes(value: Tensor) -> Tensor:
+    """The sum of a value that each process has; without a gradient."""
+    if not _several():
+        return value
+    total = value.detach().clone()
+    dist.all_reduce(total)
+    return total
 
 
 def first_row(counts: Sequence[int]) -> int:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import ArgumentError
+from zoo.losses.gather import sum_over_processes
 
 __all__ = ["bounded_scale", "logit_scale"]
 
@@ -33,8 +34,9 @@ def bounded_scale(parameter: Tensor, max_scale: float) -> Tensor:
     """The inverse temperature in force, `exp(parameter)` up to the bound.
 
     Beyond the bound a gradient passes if it leads back, and none that leads on: a parameter that a
-    step took too far is not lost, as it would be behind a clamp. CLIP sets it back to the bound. Of a
-    batch in parts, or in processes, each share decides for itself there: only what leads back adds up.
+    step took too far is not lost, as it would be behind a clamp. CLIP sets it back to the bound. In
+    several processes it is the gradient of all together that decides. Of a batch in parts each part
+    decides for itself: only what leads back adds up.
     """
     scale: Tensor = _Bounded.apply(parameter, max_scale)
     return scale
@@ -51,4 +53,5 @@ class _Bounded(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         bounded, beyond = ctx.saved_tensors
-        return (gradient * bounded).masked_fill(beyond & (gradient < 0), 0), None
+        of_all = sum_over_processes(gradient) if beyond else gradient
+        return (gradient * bounded).masked_fill(beyond & (of_all < 0), 0), None
