@@ -43,6 +43,7 @@ def parameter_groups(
         tower = getattr(model, f"{side}_encoder")
         if tower is None:
             continue
+        tower = getattr(tower, "whole", tower)  # one that is cut goes by the parts of the whole
         path, rate = f"{side}.encoder", learning_rate * backbone_scale
         if layer_decay is not None:
             depths = by_depth(tower.encoder)
