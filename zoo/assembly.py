@@ -19,6 +19,7 @@ from zoo.registry.resolve import Resolved, arguments_of, bind, resolve
 from zoo.spec import ModelSpec, Ref, TowerSpec, WithLoRA, validate
 from zoo.spec_layers import Layered, layers_of
 from zoo.weights.source import WeightsSource, check_tag, is_address
+from zoo.weights.trained import TrainedModel, trained_model
 
 if TYPE_CHECKING:
     import torch
@@ -135,7 +136,11 @@ def plan_of(
             names, "projection_heads", tower.head, f"{side}.head", layered
         )
     found["loss"] = _resolve(names, "losses", spec.loss, "loss", layered)
-    return Plan(spec, sides, found, layered)
+    if spec.trained is None:
+        return Plan(spec, sides, found, layered)
+    model = trained_model(names, spec.trained, f"trained ({layered.source_of('trained')})")
+    own = validate(layers_of(spec.trained, names))
+    return Plan(spec, sides, found, layered, TrainedModel(model, own))
 
 
 @dataclass(frozen=True)
@@ -147,6 +152,12 @@ class Plan:
     components: Mapping[str, Resolved]
     """By path in the spec: `image.encoder`, `image.head`, …, `loss`."""
     layered: Layered
+    trained: TrainedModel | None = None
+    """Where parts take trained weights from."""
+
+    def fresh(self) -> Plan:
+        """The same model before any training: encoders have their own weights, heads random ones."""
+        return replace(self, spec=self.spec.model_copy(update={"trained": None}), trained=None)
 
     def build(
         self,
@@ -204,6 +215,7 @@ class Plan:
             spec=self._filled(calls, made),
             provenance=self._provenance(made),
         )
+        self._take_trained(model, calls)
         return model.to(device)
 
     def check(self) -> ModelSpec:
@@ -226,7 +238,7 @@ class Plan:
         """
         import torch
 
-        bare = replace(self, spec=self.spec.without_weights())
+        bare = replace(self, spec=self.spec.without_weights(), trained=None)
         try:
             with torch.device("meta"):
                 return bare.build("meta")
@@ -254,11 +266,34 @@ class Plan:
                     "no argument 'weights' with a default, which every encoder's does"
                 )
             asked = getattr(self.spec, path.partition(".")[0]).weights
-            preset = resolved.weights or parameter.default
+            preset = self._preset(path, factory)
             tag = preset if asked == "default" else asked
             args["weights"] = None if tag == "none" else tag
             self._check_tag(path.partition(".")[0], factory, args["weights"])
         return _Call(factory, args)
+
+    def _take_trained(self, model: CLIP, calls: Mapping[str, _Call]) -> None:
+        """Lay trained weights into the loss and the towers of the same components.
+
+        A tower with another encoder, other weights or another head takes none, as a component that
+        gets another name drops the former one's arguments.
+        """
+        if self.trained is None:
+            return
+        parts: dict[str, Any] = {}
+        for side in self.sides:
+            call, tower = calls[f"{side}.encoder"], getattr(model, f"{side}_encoder")
+            default = self._preset(f"{side}.encoder", call.factory)
+            if self.trained.same_tower(side, self.spec, call.args["weights"], default):
+                parts |= {f"{side}.encoder": tower.encoder, f"{side}.head": tower.head}
+        if self.spec.loss.name == self.trained.spec.loss.name:
+            parts["loss"] = model.loss
+        for path, origin in self.trained.lay_into(parts).items():
+            model.provenance[path]["trained"] = origin
+
+    def _preset(self, path: str, factory: Callable[..., Any]) -> Any:
+        """The tag that the weights "default" of an encoder mean."""
+        return self.components[path].weights or arguments_of(factory)["weights"].default
 
     def _files_for(
         self, path: str, calls: Mapping[str, _Call], saved: Mapping[str, Path] | None

@@ -176,6 +176,12 @@ class Recipe(_Data):
         description="frozen: batch norms keep their statistics, as in eval mode; a batch in parts "
         "needs it.",
     )
+    splits: list[Annotated[str, Field(min_length=1)]] = Field(
+        ["train"],
+        min_length=1,
+        description="Splits of the dataset whose pairs train: with validation among them, once all "
+        "choices are made.",
+    )
     sampling: Literal["pair", "concept"] | None = Field(
         None,
         description="An epoch holds every pair, or one random pair of every concept; when not given, "
@@ -218,6 +224,17 @@ class Recipe(_Data):
     log_every: int | None = Field(
         None, ge=1, description="Steps from one line of the log to the next; some 200 lines in all."
     )
+    start: str | None = Field(
+        None,
+        min_length=1,
+        description="A model, by name or folder, whose weights training starts from; when not given, "
+        "from the encoders' own and from fresh heads.",
+    )
+    keep: Literal["fp32", "fp16"] = Field(
+        "fp32",
+        description="fp16: weights are rounded to 16 bits when training ends, before they are judged, "
+        "and saved in half the space.",
+    )
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
     augmentation: Augmentation = Augmentation()
@@ -228,6 +245,10 @@ class Recipe(_Data):
     def _one_length(self) -> Recipe:
         if self.epochs is not None and self.steps is not None:
             raise ValueError("epochs and steps both say how long to train; leave one out")
+        if "test" in self.splits:
+            raise ValueError("splits: what is reported of the test split holds if it never trains")
+        if self.stream and self.splits != ["train"]:
+            raise ValueError("splits: a stream trains on its split train alone")
         if self.epoch_steps is not None and not self.stream:
             raise ValueError("epoch_steps is for a stream; other data says how long an epoch is")
         if self.stream and self.sampling == "concept":

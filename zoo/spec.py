@@ -41,9 +41,15 @@ __all__ = [
 
 Towers = tuple[Literal["image", "text"], ...]
 
+
+def _none(value: object) -> object:
+    """TOML has no null."""
+    return None if value == "none" else value
+
+
 _Weights = Annotated[
     str | None,
-    BeforeValidator(lambda value: None if value == "none" else value),
+    BeforeValidator(_none),
     Field(
         description='A weights tag of the encoder, "default", or "none" for random weights; or where '
         "weights are: hf://owner/name@revision, file:PATH, https://host/file#sha256=…"
@@ -158,6 +164,11 @@ class ModelSpec(_Data):
     image: TowerSpec
     text: TowerSpec
     loss: Ref = Ref(name="info-nce")
+    trained: Annotated[str | None, BeforeValidator(_none)] = Field(
+        None,
+        description="A named model whose trained weights the parts take that it has too; a model that "
+        'comes with weights names itself. "none": encoders have their own, and heads are fresh.',
+    )
     train: Recipe = Recipe()
 
     @property
@@ -169,6 +180,7 @@ class ModelSpec(_Data):
         """The same model with random weights in both towers."""
         return self.model_copy(
             update={
+                "trained": None,
                 "image": self.image.model_copy(update={"weights": None}),
                 "text": self.text.model_copy(update={"weights": None}),
             }

@@ -130,6 +130,8 @@ def _named(name: str, names: Catalog, trail: tuple[str, ...]) -> Layered:
     component = names.find("models", name).component
     label = f"model {component.name!r} of {component.origin}"
     data = {**(component.spec or {}), "name": component.name, "summary": component.summary}
+    if component.trained is not None:
+        data["trained"] = name
     return _based(data, label, names, trail)
 
 

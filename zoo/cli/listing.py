@@ -50,7 +50,7 @@ def _print(names: Catalog, chosen: list[Component]) -> None:
             shown.add_row(
                 names.shown_name(component),
                 f"{component.origin}{replaced}",
-                component.summary or component.target or "",
+                "\n".join([component.summary or component.target or "", *_measured(component)]),
             )
         console.print(shown)
         console.print()
@@ -61,6 +61,14 @@ def _print(names: Catalog, chosen: list[Component]) -> None:
         console.print("nothing has such a name")
 
 
+def _measured(component: Component) -> list[str]:
+    lines = []
+    for name, (value, *ends) in component.metrics.items():
+        interval = f" ({ends[0]:.1%} to {ends[1]:.1%})" if ends else ""
+        lines.append(f"{name}: {value:.1%}{interval}")
+    return lines
+
+
 def _entry(names: Catalog, component: Component) -> dict[str, object]:
     return {
         "kind": component.kind,
@@ -69,5 +77,7 @@ def _entry(names: Catalog, component: Component) -> dict[str, object]:
         "origin": component.origin.as_json(),
         "target": component.target,
         "use": component.use,
+        "trained": component.trained is not None,
+        "metrics": {name: list(values) for name, values in component.metrics.items()},
         "replaces": component.overrides.as_json() if component.overrides else None,
     }

@@ -135,7 +135,7 @@ def train_and_save(
     kept.check_free(overwrite=overwrite, resume=resume)
     check_free(kept.model, overwrite=overwrite or resume)
     console, started = err(), time.perf_counter()
-    planned = plan(name, recipe=recipe, overrides=overrides)
+    planned = plan(name, recipe=recipe, overrides=overrides).fresh()
     planned.check()
 
     import torch
@@ -143,9 +143,12 @@ def train_and_save(
     from zoo.data.columns import Columns
     from zoo.data.fingerprint import fingerprint
     from zoo.evaluation.judge import Judge
+    from zoo.folder.half import round_to_half
     from zoo.training.loop import make_accelerator, set_seed
     from zoo.training.loop import train as run
     from zoo.training.precision import choose
+    from zoo.training.split import split
+    from zoo.training.start import take_start
     from zoo.training.teacher import load_teacher
 
     accelerator = make_accelerator(torch.device(device))
@@ -161,9 +164,12 @@ def train_and_save(
     with console.status(f"building {name}"):
         set_seed(asked.seed)  # heads start at random
         model = planned.build(device)
+        started_from = take_start(model, asked)
         teacher = load_teacher(asked, device)
     trainable = sum(parameter.numel() for parameter in model.get_trainable_parameters())
     console.print(f"model   {name}: {trainable:,} parameters train")
+    if started_from:
+        console.print(f"start   {', '.join(started_from)} of {asked.start}")
 
     with progress_bars(shown=main) as (bars, progress):
         validation = pairs[asked.evaluation.split]
@@ -179,7 +185,7 @@ def train_and_save(
                 )
 
         used = run(
-            model,
+            split(model, asked),
             pairs["train"],
             asked,
             teacher=teacher,
@@ -201,11 +207,15 @@ def train_and_save(
             accelerator.end_training()
         if not main:
             return {}
+        model.eval()
+        if used.keep == "fp16":
+            round_to_half(model)
         test = Judge(
             model, pairs["test"], progress, precision=asked.precision, unreadable=borne
         ).recall()
     assert model.spec is not None
     model.spec = model.spec.model_copy(update={"train": used})
+    trained_on_it = used.evaluation.split in used.splits  # which then says nothing
     result = {
         "model": name,
         "folder": str(folder),
@@ -216,11 +226,17 @@ def train_and_save(
             "licence": dataset.licence,
             "attribution": dataset.attribution,
         },
-        "validation": judge.recall().as_json(),
+        "validation": None if trained_on_it else judge.recall().as_json(),
         "test": test.as_json(),
         "seconds": round(time.perf_counter() - started, 1),
     }
-    save(model, kept.model, overwrite=overwrite or resume, record={"training": result})
+    save(
+        model,
+        kept.model,
+        half=used.keep == "fp16",
+        overwrite=overwrite or resume,
+        record={"training": result},
+    )
     _print_recall(test)
     console.print(f"saved   {kept.model} after {result['seconds']:.0f} s")
     return result
@@ -237,7 +253,8 @@ def _opened(
     held_out = {asked.evaluation.split, "test"}
     if not asked.stream:
         dataset = open_dataset(source, columns, images=images)
-        return dataset, {split: dataset.split(split) for split in ("train", *held_out)}
+        trains = [pair for split in asked.splits for pair in dataset.split(split)]
+        return dataset, {**{split: dataset.split(split) for split in held_out}, "train": trains}
     if images is not None:
         raise DataError("--images: a stream has its pictures in shards or tables, or beside these")
     seed = asked.seed if asked.data_seed is None else asked.data_seed

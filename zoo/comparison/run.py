@@ -20,6 +20,7 @@ from zoo.evaluation.judge import Judge
 from zoo.training.features import Progress
 from zoo.training.loop import Epoch, Step, set_seed, train
 from zoo.training.precision import choose
+from zoo.training.start import take_start
 from zoo.training.teacher import load_teacher
 
 __all__ = ["Watch", "run_cells"]
@@ -98,16 +99,18 @@ def _run(
     cell: Cell, dataset: ImageTextDataset, device: str, progress: Progress | None
 ) -> dict[str, Any]:
     started = time.perf_counter()
-    recipe, (first, *others) = cell.spec.train, _splits(cell)
+    recipe, (_, *others) = cell.spec.train, _splits(cell)
+    pairs = [pair for split in recipe.splits for pair in dataset.split(split)]
     set_seed(recipe.seed)  # heads start at random
-    model = cell.plan.build(device)
+    model = cell.plan.fresh().build(device)
+    take_start(model, recipe)
     teacher = load_teacher(recipe, device)
     steps: list[tuple[float, Step]] = []
     epochs: list[Epoch] = []
     began = time.perf_counter()
     train(
         model,
-        dataset.split(first),
+        pairs,
         recipe,
         teacher=teacher,
         progress=progress,
@@ -115,7 +118,7 @@ def _run(
         on_epoch=epochs.append,
     )
     pace = _seconds_a_step([at for at, _ in steps], began)
-    batch = min(recipe.batch_size or 1, len(dataset.split(first)))
+    batch = min(recipe.batch_size or 1, len(pairs))
     ranks = {
         role: _ranks(model, dataset.split(split), cell)
         for role, split in zip(("validation", "test"), others, strict=True)

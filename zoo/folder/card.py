@@ -25,7 +25,8 @@ def card(model: CLIP, manifest: Mapping[str, Any], folder: str) -> str:
     """A page of Markdown: what the model is, how to load it, and where each part came from.
 
     Args:
-        manifest: as it goes to `zoo.json`; its `licence` and `training` are told, if there.
+        manifest: as it goes to `zoo.json`; its `licence`, `about` (sections by title) and
+            `training` are told, if there.
         folder: the folder's name, which the model's stands in for if it has none.
     """
     spec = manifest["spec"]
@@ -49,6 +50,7 @@ def card(model: CLIP, manifest: Mapping[str, Any], folder: str) -> str:
         *_rows(model, manifest),
         "",
         f"Embeddings have {spec['embedding_dim']} dimensions and unit norm.",
+        *_about(manifest.get("about")),
         *_training(manifest.get("training")),
     ]
     return "\n".join(lines) + "\n"
@@ -115,6 +117,17 @@ def _of_loss(model: CLIP) -> tuple[int, int]:
     return trainable, sum(each.numel() for each in parameters) - trainable
 
 
+def _about(sections: object) -> list[str]:
+    """Sections that whoever saved it wrote, such as intended use and limits."""
+    if not isinstance(sections, Mapping):
+        return []
+    return [
+        line
+        for title, text in sections.items()
+        for line in ("", f"## {_plain(title)}", "", _plain(text))
+    ]
+
+
 def _training(result: object) -> list[str]:
     """What `zoo train` measured, where the shape is the one it writes."""
     if not isinstance(result, Mapping):
@@ -127,8 +140,23 @@ def _training(result: object) -> list[str]:
             f"licence {_plain(data.get('licence'))}.",
             "",
         ]
+    lines += _measured(result.get("intervals"))
     shown = {key: value for key, value in result.items() if key in ("recipe", "validation", "test")}
     return [*lines, "```json", json.dumps(shown, indent=2, ensure_ascii=False), "```"]
+
+
+def _measured(intervals: object) -> list[str]:
+    """A row for each metric on the test split, where whoever saved it has intervals."""
+    if not isinstance(intervals, Mapping):
+        return []
+    rows = [
+        f"| {_plain(direction).replace('_', ' ')} | {_plain(metric)} | {found['value']:.1%} "
+        f"| {found['low']:.1%} to {found['high']:.1%} |"
+        for direction, metrics in intervals.items()
+        for metric, found in metrics.items()
+    ]
+    title = "| on the test split | metric | value | 95 % interval |"
+    return [title, "|---|---|---:|---|", *rows, ""]
 
 
 def _plain(text: object) -> str:

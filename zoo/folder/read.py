@@ -114,7 +114,7 @@ def _build(
         path: building_for(sizes[path], path) for path in (f"{side}.encoder" for side in bare)
     }
     try:
-        planned = plan(spec.model_copy(update=bare), towers=towers)
+        planned = plan(spec.model_copy(update={**bare, "trained": None}), towers=towers)
         return planned.build(device, saved_files=saved_files, around=around)
     except UnknownNameError as error:
         error.args = (f"{folder}: {error}{_how_to_bring(manifest, error)}",)

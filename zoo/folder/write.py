@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 from zoo.encoders.preprocess import Preprocess
 from zoo.errors import FolderError
 from zoo.folder.card import CARD, card
+from zoo.folder.half import halved
 from zoo.folder.manifest import FORMAT_VERSION, MANIFEST, TENSORS
 from zoo.folder.parts import is_of_its_origin, parts_of
 from zoo.folder.small_files import write_small_files
 from zoo.folder.swap import drafted, standing
 from zoo.spec import ModelSpec
 from zoo.weights.claims import check_numbers
-from zoo.weights.read import sha256_of, state_sha256
+from zoo.weights.read import sha256_of, state_sha256, tensors_sha256
 
 if TYPE_CHECKING:
     import torch
@@ -41,6 +42,7 @@ def save(
     folder: str | PathLike[str],
     *,
     self_contained: bool = False,
+    half: bool = False,
     overwrite: bool = False,
     record: Mapping[str, Any] | None = None,
 ) -> Path:
@@ -51,13 +53,14 @@ def save(
 
     Args:
         self_contained: store every part whole, so that the folder loads without network and cache.
+        half: store float32 weights rounded to float16, in half the space; they load as float32.
         overwrite: replace a model that is there already; nothing else is ever replaced.
         record: further entries for the manifest, such as how the model was trained.
 
     Raises:
         FolderError: the folder exists, or the model was not built from a spec.
-        WeightsError: a parameter is not a finite number, or the folder is to be self-contained and a
-            tokenizer cannot be had.
+        WeightsError: a parameter is not a finite number, also as float16, or the folder is
+            to be self-contained and a tokenizer cannot be had.
     """
     from safetensors.torch import save_file
 
@@ -77,6 +80,11 @@ def save(
             encoders[path] = module
         if stored:
             state = module.state_dict()
+            if half:
+                kinds = {name: tensor.dtype for name, tensor in state.items()}
+                state = halved(state)
+                as_loaded = {name: tensor.to(kinds[name]) for name, tensor in state.items()}
+                parts[path]["sha256"] = tensors_sha256(as_loaded)
             check_numbers(module, state, f"{target}: not saved: {path}")
             tensors |= {
                 f"{path}.{name}": tensor.detach().cpu().contiguous().clone()

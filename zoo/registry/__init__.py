@@ -1,7 +1,16 @@
 """Names to components: what is built in, what plugins add, what the user's file says."""
 
 from zoo.registry.catalog import available, catalog, load_catalog, register
-from zoo.registry.component import KINDS, Component, Failure, Kind, Origin, as_kind, describe
+from zoo.registry.component import (
+    KINDS,
+    Component,
+    Failure,
+    Kind,
+    Origin,
+    Trained,
+    as_kind,
+    describe,
+)
 from zoo.registry.hookspecs import HookedComponent, hookimpl
 from zoo.registry.names import Catalog, Match
 
@@ -14,6 +23,7 @@ __all__ = [
     "Kind",
     "Match",
     "Origin",
+    "Trained",
     "as_kind",
     "available",
     "catalog",

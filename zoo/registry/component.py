@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from zoo.errors import RegistryError, suggestion
@@ -15,6 +16,7 @@ __all__ = [
     "Failure",
     "Kind",
     "Origin",
+    "Trained",
     "as_kind",
     "check_name",
     "describe",
@@ -47,6 +49,17 @@ class Origin:
 
 
 @dataclass(frozen=True)
+class Trained:
+    """The weights of a named model: a `.safetensors` that `zoo.save` wrote, and its pinned hash.
+
+    Names of tensors begin with the path of a part, as in `image.head.fc1.weight`.
+    """
+
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Component:
     """A name of one kind. Exactly one of `target`, `factory`, `use` and `spec` says what it means.
 
@@ -68,6 +81,10 @@ class Component:
     weights: str | None = None
     spec: Mapping[str, Any] | None = None
     """For a named model: its spec as written, before `base` is followed."""
+    trained: Trained | None = None
+    """For a named model that was trained: where its weights are."""
+    metrics: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """For a named model: what was measured, in words, to the value, or to value, low and high end."""
     overrides: Origin | None = None
     """The origin of the name that this one replaces, if it replaces one."""
     deprecated: str = ""

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from zoo.errors import RegistryError, suggestion
-from zoo.registry.component import Component, Kind, Origin, check_name, describe, one_line
+from zoo.registry.component import (
+    Component,
+    Kind,
+    Origin,
+    Trained,
+    check_name,
+    describe,
+    one_line,
+)
 
 __all__ = ["SCHEMA_VERSION", "builtin_path", "read_layer", "user_path"]
 
@@ -18,6 +27,7 @@ SCHEMA_VERSION = 1
 _ENCODERS: tuple[Kind, ...] = ("image_encoders", "text_encoders")
 _SECTIONS: tuple[Kind, ...] = (*_ENCODERS, "models")
 _ENCODER_KEYS = {"use": str, "args": dict, "weights": str, "summary": str, "deprecated": str}
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 def builtin_path() -> Path:
@@ -80,12 +90,12 @@ def read_layer(path: Path, origin: Origin) -> list[tuple[Component, bool]]:
             check_name(kind, name, str(path))
             if not isinstance(entry, Mapping):
                 raise RegistryError(f"{where} is a table, not {entry!r}")
-            found.append(_component(kind, name, dict(entry), origin, where))
+            found.append(_component(kind, name, dict(entry), origin, path, where))
     return found
 
 
 def _component(
-    kind: Kind, name: str, entry: dict[str, Any], origin: Origin, where: str
+    kind: Kind, name: str, entry: dict[str, Any], origin: Origin, path: Path, where: str
 ) -> tuple[Component, bool]:
     override = entry.pop("override", False)
     if not isinstance(override, bool):
@@ -99,7 +109,11 @@ def _component(
             if not isinstance(value, str):
                 raise RegistryError(f"{where} {key} is text, not {value!r}")
             said[key] = one_line(value)
-        return Component(kind, name, origin, spec=entry, **said), override
+        trained = _trained(entry.pop("trained", None), path, where)
+        metrics = _metrics(entry.pop("metrics", {}), where)
+        return Component(
+            kind, name, origin, spec=entry, trained=trained, metrics=metrics, **said
+        ), override
 
     types = dict(_ENCODER_KEYS)
     if origin.layer == "built-in":
@@ -137,6 +151,47 @@ def _component(
         deprecated=one_line(entry.get("deprecated", "")),
     )
     return component, override
+
+
+def _trained(entry: object, path: Path, where: str) -> Trained | None:
+    """Weights beside the registry file; nothing outside of its folder can be named."""
+    if entry is None:
+        return None
+    keys = ("file", "sha256")
+    if (
+        not isinstance(entry, Mapping)
+        or set(entry) != {*keys}
+        or not all(isinstance(value, str) for value in entry.values())
+    ):
+        raise RegistryError(
+            f"{where} trained is a table of the texts file and sha256, not {entry!r}"
+        )
+    if not _SHA256.fullmatch(entry["sha256"]):
+        raise RegistryError(
+            f"{where} trained.sha256 is 64 small hexadecimal digits, not {entry['sha256']!r}"
+        )
+    file = PurePosixPath(entry["file"])
+    if file.is_absolute() or ".." in file.parts or file.suffix != ".safetensors":
+        raise RegistryError(
+            f"{where} trained.file is a .safetensors file in the folder of the registry file or "
+            f"below it, not {entry['file']!r}"
+        )
+    return Trained(path.parent / file, entry["sha256"])
+
+
+def _metrics(entry: object, where: str) -> dict[str, tuple[float, ...]]:
+    if not isinstance(entry, Mapping):
+        raise RegistryError(f"{where} metrics is a table, not {entry!r}")
+    found = {}
+    for name, value in entry.items():
+        numbers = value if isinstance(value, list) else [value]
+        if len(numbers) not in (1, 3) or not all(type(each) in (int, float) for each in numbers):
+            raise RegistryError(
+                f"{where} metrics: {name!r} is a number, or a list of value, low and high end, "
+                f"not {value!r}"
+            )
+        found[one_line(name)] = tuple(map(float, numbers))
+    return found
 
 
 _TOML_WORDS = {str: "text", dict: "table"}

@@ -1,0 +1,250 @@
+"""Named models that come with trained weights: which parts take them, and what training starts from."""
+
+from operator import attrgetter
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import zoo
+from zoo.assembly import plan
+from zoo.errors import RegistryError, SpecError, UnknownNameError, WeightsError
+from zoo.recipe import Recipe
+from zoo.registry import catalog
+from zoo.training.start import take_start
+from zoo.weights.read import sha256_of
+
+SPEC = """
+[models.raw]
+embedding_dim = 8
+image = { encoder = "timm/test_resnet", weights = "none", head = "mlp-gelu", train = "head" }
+text = { encoder = "small-text", weights = "none", head = "linear", train = "head" }
+"""
+TRAINED = (
+    SPEC.replace("models.raw", "models.learned")
+    + """
+[models.learned.trained]
+file = "kept/model.safetensors"
+sha256 = "{sha256}"
+
+[models.learned.metrics]
+"recall@1 of 12 pictures" = [0.5, 0.25, 0.75]
+loss = 0.125
+"""
+)
+
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:this model depends on text.encoder:zoo.folder.SessionComponentWarning"
+)
+
+
+class SmallText(torch.nn.Module):
+    out_dim, context_length = 4, 8
+
+    def __init__(self, *, weights: str | None = None) -> None:
+        super().__init__()
+        self.table = torch.nn.Embedding(32, 4)
+
+    def tokenizer(self, texts):
+        ids = torch.tensor([[ord(each) % 32 for each in text.ljust(8)[:8]] for text in texts])
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+    def forward(self, input_ids, attention_mask):
+        return self.table(input_ids).mean(1)
+
+
+@pytest.fixture
+def learned(tmp_path, user_registry):
+    """A model whose random weights stand for trained ones, saved and named in `zoo.toml`."""
+    zoo.register("text_encoder", "small-text", SmallText)
+    user_registry(SPEC)
+    torch.manual_seed(5)
+    model = zoo.build("raw")
+    model.loss.logit_scale.data.fill_(1.5)
+    file = zoo.save(model, tmp_path / "kept") / "model.safetensors"
+    user_registry(SPEC + TRAINED.replace("{sha256}", sha256_of(file)))
+    return model
+
+
+def same(one, other, path):
+    mine, theirs = (attrgetter(path)(model).state_dict() for model in (one, other))
+    assert mine.keys() == theirs.keys()
+    assert mine
+    return all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+def test_it_is_built_as_it_was_trained(learned):
+    model = zoo.build("learned")
+    for path in ("image_encoder.encoder", "image_encoder.head", "text_encoder.encoder", "loss"):
+        assert same(model, learned, path)
+    assert model.spec.trained == "learned"
+    said = model.provenance["image.head"]["trained"]
+    assert (said["model"], said["file"]) == ("learned", "model.safetensors")
+    assert said["origin"]["layer"] == "user file"
+
+
+def test_its_spec_builds_the_same_again(learned):
+    model = zoo.build("learned")
+    assert same(zoo.build(model.spec), model, "image_encoder")
+    assert same(zoo.build(model.spec.model_dump()), model, "text_encoder")
+    assert same(zoo.build({"base": "learned", "image": {"train": "full"}}), model, "image_encoder")
+
+
+def test_saved_and_loaded_it_is_the_same_with_the_file_gone(learned, tmp_path):
+    model = zoo.build("learned")
+    folder = zoo.save(model, tmp_path / "again")
+    (tmp_path / "kept" / "model.safetensors").unlink()
+    assert same(zoo.load(folder), model, "image_encoder")
+
+
+def test_without_training(learned):
+    for model in (
+        zoo.build("learned", pretrained=False),
+        zoo.build("learned", overrides={"trained": "none"}),
+        plan("learned").fresh().build(),
+    ):
+        assert not same(model, learned, "image_encoder.head")
+        assert model.spec.trained is None
+        assert "trained" not in model.provenance["image.head"]
+
+
+def test_a_tower_with_another_component_takes_none_and_the_other_does(learned):
+    model = zoo.build("learned", overrides={"image.head": "linear"})
+    assert "trained" not in model.provenance["image.head"]
+    assert not same(model, learned, "image_encoder.encoder")
+    assert same(model, learned, "text_encoder")
+    assert same(model, learned, "loss")
+
+
+def test_one_tower_alone(learned):
+    model = zoo.build("learned", towers=("text",))
+    assert same(model, learned, "text_encoder")
+
+
+def test_arguments_that_change_a_shape_are_refused(learned):
+    with pytest.raises(
+        WeightsError,
+        match=r"image.head: from the trained weights of 'learned' of zoo.toml, of which "
+        r'trained = "none" takes none: the weights do not fit the model: fc1.bias has shape',
+    ):
+        zoo.build("learned", overrides={"image.head.args.hidden_dim": 5})
+
+
+def test_weights_that_are_not_the_pinned_ones(learned, tmp_path):
+    file = tmp_path / "kept" / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"\x01")
+    with pytest.raises(WeightsError, match=r"differ from the ones that are pinned: sha256 is"):
+        zoo.build("learned")
+    file.unlink()
+    with pytest.raises(WeightsError, match=r"there is no such weights file; install again"):
+        zoo.build("learned")
+
+
+def test_weights_of_a_model_that_has_none(learned):
+    with pytest.raises(
+        SpecError,
+        match=r"trained \(overrides\): the model 'raw' of zoo.toml comes without trained weights; "
+        r"those that have some: learned",
+    ):
+        zoo.build("raw", overrides={"trained": "raw"})
+    with pytest.raises(UnknownNameError, match=r"trained \(overrides\): .*'lerned'.*'learned'"):
+        zoo.build("raw", overrides={"trained": "lerned"})
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ('trained = "x"', r"\[models.a\] trained is a table of the texts file and sha256, not 'x'"),
+        ('trained = { file = "x" }', "trained is a table of the texts file and sha256"),
+        (
+            'trained = { file = "a.safetensors", sha256 = "12" }',
+            "trained.sha256 is 64 small hexadecimal digits, not '12'",
+        ),
+        (
+            f'trained = {{ file = "../a.safetensors", sha256 = "{"0" * 64}" }}',
+            "trained.file is a .safetensors file in the folder of the registry file or below it",
+        ),
+        (
+            f'trained = {{ file = "a.pt", sha256 = "{"0" * 64}" }}',
+            "trained.file is a .safetensors file",
+        ),
+        ("metrics = 3", "metrics is a table, not 3"),
+        ('metrics = { recall = "good" }', "metrics: 'recall' is a number, or a list of value"),
+        ("metrics = { recall = [1, 2] }", "metrics: 'recall' is a number, or a list of value"),
+    ],
+)
+def test_tables_that_are_not_right(said, message, user_registry):
+    user_registry(f"[models.a]\n{said}")
+    with pytest.raises(RegistryError, match=message):
+        catalog()
+
+
+def test_the_listing_has_its_metrics(learned, capsys):
+    from zoo.cli.listing import print_list
+
+    print_list("learned", "models")
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "recall@1 of 12 pictures: 50.0% (25.0% to 75.0%)" in shown
+    print_list("learned", "models", as_json=True)
+    assert '"recall@1 of 12 pictures": [' in capsys.readouterr().out
+
+
+def test_training_starts_from_another_model(learned, tmp_path):
+    for start in ("learned", str(tmp_path / "kept")):
+        model = plan("raw").fresh().build()
+        taken = take_start(model, Recipe(start=start))
+        assert taken == ["image.encoder", "image.head", "text.encoder", "text.head", "loss"]
+        assert same(model, learned, "image_encoder")
+
+
+def test_a_start_with_some_of_the_parts(learned):
+    model = zoo.build("raw", overrides={"image.head": "linear"})
+    assert "image.head" not in take_start(model, Recipe(start="learned"))
+    assert same(model, learned, "image_encoder.encoder")
+    assert take_start(model, Recipe()) == []
+
+
+def test_a_start_that_does_not_fit(learned):
+    model = zoo.build("raw", overrides={"image.head.args.hidden_dim": 5})
+    with pytest.raises(WeightsError, match=r"train.start: image.head of learned: .*has shape"):
+        take_start(model, Recipe(start="learned"))
+    with pytest.raises(UnknownNameError, match=r"train.start: .*'lerned'"):
+        take_start(model, Recipe(start="lerned"))
+    model = zoo.build(
+        "raw",
+        overrides={
+            "image.encoder": "timm/test_vit",
+            "image.weights": "none",
+            "image.head": "linear",
+            "text.head": "mlp-gelu",
+        },
+        towers=("image",),
+    )
+    with pytest.raises(
+        SpecError, match=r"train.start: 'learned' has no encoder and no head of the"
+    ):
+        take_start(model, Recipe(start="learned"))
+
+
+def test_half_the_space(learned, tmp_path):
+    model = zoo.build("learned")
+    folder = zoo.save(model, tmp_path / "half", half=True)
+    stored = load_file(folder / "model.safetensors")
+    again = zoo.load(folder).state_dict()
+    for path, tensor in (
+        ("image.head.fc1.weight", model.image_encoder.head.fc1.weight),
+        ("text.encoder.table.weight", model.text_encoder.encoder.table.weight),
+    ):
+        assert stored[path].dtype == torch.float16
+        side, rest = path.split(".", 1)
+        assert torch.equal(again[f"{side}_encoder.{rest}"], tensor.half().float())
+    assert again["image_encoder.head.fc1.weight"].dtype == torch.float32
+
+
+def test_what_half_the_space_cannot_hold_is_refused(learned, tmp_path):
+    model = zoo.build("learned")
+    model.image_encoder.head.fc1.bias.data[0] = 1e5
+    with pytest.raises(WeightsError, match=r"not saved: image.head: fc1.bias holds infinity"):
+        zoo.save(model, tmp_path / "half", half=True)
+    assert not (tmp_path / "half").exists()
