@@ -2,6 +2,7 @@
 
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -19,5 +20,15 @@ assert {"registry.toml", "zoo/py.typed", "README.md", "LICENSE", "pyproject.toml
     in_sdist
 )
 (starter,) = dist.glob("zoo_starter-*.whl")
-assert "zoo_starter/models.toml" in zipfile.ZipFile(starter).namelist()
+in_starter = {each.filename: each.compress_size for each in zipfile.ZipFile(starter).infolist()}
+assert "zoo_starter/models.toml" in in_starter
+models = tomllib.loads(Path("plugins/zoo-starter/zoo_starter/models.toml").read_text())["models"]
+for name, model in models.items():
+    if "trained" in model:
+        held = {path: size for path, size in in_starter.items() if f"zoo_starter/{name}/" in path}
+        files = {
+            f"zoo_starter/{name}/{file}" for file in ("model.safetensors", "zoo.json", "README.md")
+        }
+        assert files <= set(held), (files, set(held))
+        assert sum(held.values()) < 12_000_000, held
 print(f"{wheel.name} and {sdist.name} hold what they should")
