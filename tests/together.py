@@ -131,6 +131,7 @@ def step(case, pairs):
     return {
         "loss": outcome.loss,
         "norm": outcome.grad_norm,
+        "cosines": [outcome.image_cosine, outcome.text_cosine],
         "rows": len(batch),
         "unread": len(batch.unread),
         "gradients": found,

@@ -19,6 +19,7 @@ __all__ = [
     "RunStopped",
     "SpecError",
     "TowerError",
+    "TrainingError",
     "UnknownNameError",
     "WeightsError",
     "ZooError",
@@ -93,6 +94,10 @@ class RunStopped(ZooError):
 
 class TowerError(ZooError):
     """The model has no such tower."""
+
+
+class TrainingError(ZooError):
+    """Going on with a training is of no use: its embeddings collapsed, or its loss diverged."""
 
 
 class DeprecatedNameWarning(FutureWarning):

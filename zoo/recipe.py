@@ -235,6 +235,14 @@ class Recipe(_Data):
         description="fp16: weights are rounded to 16 bits when training ends, before they are judged, "
         "and saved in half the space.",
     )
+    guards: Literal["stop", "advise"] = Field(
+        "stop",
+        description="Whether a run whose embeddings collapse, or whose loss diverges, stops there.",
+    )
+    trackers: list[str] = Field(
+        default_factory=list,
+        description='Such as "tensorboard"; any that accelerate knows and that is installed.',
+    )
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
     augmentation: Augmentation = Augmentation()

@@ -64,6 +64,7 @@ def check(alone, parts, name):
     assert sum(part["rows"] for part in parts) == alone["rows"], name
     for part in parts:
         assert part["loss"] == pytest.approx(alone["loss"], rel=bound), name
+        assert part["cosines"] == pytest.approx(alone["cosines"], abs=bound), name
         if alone["norm"] is None:
             assert part["norm"] is None, name
         else:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from zoo.arguments import PositiveFloat
 from zoo.losses.batch import check_negatives, gather_batch
 from zoo.losses.softmax import directions
-from zoo.losses.temperature import bounded_scale, logit_scale
+from zoo.losses.temperature import bounded_scale, logit_scale, temperature_of
 
 __all__ = ["DecoupledLoss"]
 
@@ -53,7 +53,7 @@ class DecoupledLoss(nn.Module):
     @property
     def temperature(self) -> float:
         """The temperature in force, after the bound."""
-        return 1 / bounded_scale(self.logit_scale, self.max_scale).item()
+        return temperature_of(self.logit_scale, self.max_scale)
 
     def forward(
         self,

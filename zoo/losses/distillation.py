@@ -9,7 +9,7 @@ from zoo.errors import LossError
 from zoo.losses.batch import Batch, gather_batch
 from zoo.losses.gather import gather_rows
 from zoo.losses.softmax import directions
-from zoo.losses.temperature import bounded_scale, logit_scale
+from zoo.losses.temperature import bounded_scale, logit_scale, temperature_of
 from zoo.losses.tiles import Memory, Tile, reduce_pairs
 
 __all__ = ["DistillationLoss"]
@@ -64,7 +64,7 @@ class DistillationLoss(nn.Module):
     @property
     def temperature(self) -> float:
         """The student's temperature in force, after the bound."""
-        return 1 / bounded_scale(self.logit_scale, self.max_scale).item()
+        return temperature_of(self.logit_scale, self.max_scale)
 
     def forward(
         self,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from zoo.arguments import NonNegativeFloat, PositiveFloat, Probability
 from zoo.losses.batch import Batch, check_negatives, gather_batch
 from zoo.losses.softmax import Direction, directions
-from zoo.losses.temperature import bounded_scale, logit_scale
+from zoo.losses.temperature import bounded_scale, logit_scale, temperature_of
 
 __all__ = ["HardNegativeLoss"]
 
@@ -72,7 +72,7 @@ class HardNegativeLoss(nn.Module):
     @property
     def temperature(self) -> float:
         """The temperature in force, after the bound."""
-        return 1 / bounded_scale(self.logit_scale, self.max_scale).item()
+        return temperature_of(self.logit_scale, self.max_scale)
 
     def forward(
         self,

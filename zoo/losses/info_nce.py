@@ -9,7 +9,7 @@ from zoo.arguments import PositiveFloat, Probability
 from zoo.errors import LossError
 from zoo.losses.batch import gather_batch
 from zoo.losses.softmax import directions
-from zoo.losses.temperature import bounded_scale, logit_scale
+from zoo.losses.temperature import bounded_scale, logit_scale, temperature_of
 
 __all__ = ["InfoNCELoss", "examples"]
 
@@ -72,7 +72,7 @@ class InfoNCELoss(nn.Module):
     @property
     def temperature(self) -> float:
         """The temperature in force, after the bound."""
-        return 1 / bounded_scale(self.logit_scale, self.max_scale).item()
+        return temperature_of(self.logit_scale, self.max_scale)
 
     @property
     def sums_over_images(self) -> bool:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from zoo.arguments import FiniteFloat, PositiveFloat
 from zoo.losses.batch import gather_batch
 from zoo.losses.positives import Positives
-from zoo.losses.temperature import logit_scale
+from zoo.losses.temperature import logit_scale, temperature_of
 from zoo.losses.tiles import Memory, Tile, sum_pairs
 
 __all__ = ["SigLIPLoss"]
@@ -51,7 +51,7 @@ class SigLIPLoss(nn.Module):
     @property
     def temperature(self) -> float:
         """The temperature in force."""
-        return 1 / self.logit_scale.exp().item()
+        return temperature_of(self.logit_scale)
 
     def forward(
         self,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from zoo.errors import ArgumentError
 from zoo.losses.gather import sum_over_processes
 
-__all__ = ["bounded_scale", "logit_scale"]
+__all__ = ["bounded_scale", "logit_scale", "temperature_of"]
 
 
 def logit_scale(
@@ -55,3 +55,8 @@ class _Bounded(torch.autograd.Function):
         bounded, beyond = ctx.saved_tensors
         of_all = sum_over_processes(gradient) if beyond else gradient
         return (gradient * bounded).masked_fill(beyond & (of_all < 0), 0), None
+
+
+def temperature_of(parameter: Tensor, max_scale: float = math.inf) -> float:
+    """The temperature in force, after the bound; it may be as high as a float goes."""
+    return max(math.exp(min(-parameter.item(), 700.0)), 1 / max_scale)

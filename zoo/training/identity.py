@@ -18,7 +18,14 @@ from zoo.weights.read import state_sha256
 
 __all__ = ["check_same", "environment", "identity", "sha256_of_identity"]
 
-_FREE = ("workers", "checkpoint.steps", "checkpoint.minutes", "checkpoint.keep")
+_FREE = (
+    "workers",
+    "checkpoint.steps",
+    "checkpoint.minutes",
+    "checkpoint.keep",
+    "guards",
+    "trackers",
+)
 """Of a recipe, what may change when a run is resumed: the result does not follow from it."""
 _SHOWN = 5
 _MISSING = object()

@@ -20,6 +20,7 @@ from zoo.memory import keep_freed_memory
 from zoo.recipe import Recipe
 from zoo.training.features import Progress
 from zoo.training.feed import Feed
+from zoo.training.guards import Advice, Guards
 from zoo.training.identity import identity
 from zoo.training.keeper import Keeper, Live
 from zoo.training.log import Log
@@ -32,6 +33,7 @@ from zoo.training.run_folder import RunFolder
 from zoo.training.step import Stepper
 from zoo.training.stopping import stopping
 from zoo.training.stream_feed import StreamFeed
+from zoo.training.trackers import Trackers
 
 try:
     from accelerate import Accelerator
@@ -61,6 +63,7 @@ def train(
     progress: Progress | None = None,
     on_step: Callable[[Step], None] | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
+    on_advice: Callable[[Advice], None] | None = None,
     observers: Sequence[Observer] = (),
     folder: str | os.PathLike[str] | None = None,
     resume: bool = False,
@@ -81,6 +84,7 @@ def train(
         progress: told of every step, and of long preparations such as computing features.
         on_step: told of every step.
         on_epoch: told of every epoch.
+        on_advice: told what the guard rails see; see `zoo.training.guards`.
         observers: told of all of it, in this order; in several processes, all tell theirs.
         folder: where the run is logged, and kept so that it can be resumed; see
             `zoo.training.run_folder`. The first SIGTERM or Ctrl-C then ends the run with a checkpoint.
@@ -101,6 +105,7 @@ def train(
         RunStopped: a signal came, and the run was kept.
         SpecError: nothing in the model trains, or the recipe does not fit it.
         TowerError: a tower or the loss is missing.
+        TrainingError: the embeddings collapsed, or the loss diverged.
     """
     check_complete(model)
     spec = model.spec
@@ -115,6 +120,7 @@ def train(
     resume = resume or from_step is not None
     run = None if folder is None else RunFolder(folder)
     _check_kept(recipe, run, judge is not None, resume=resume, overwrite=overwrite)
+    trackers = Trackers(recipe.trackers, run)
     accelerator = make_accelerator(device)
     keep_freed_memory()
     with _repeatable(device):
@@ -154,8 +160,9 @@ def train(
         every = recipe.evaluation.every or max(epochs // 20, 1)
         schedule = make_schedule(optimizer, recipe, steps)
         stepper = Stepper(model, recipe, optimizer, schedule, accelerator.backward, parallel)
-        told = [*observers, Told(on_step, on_epoch)]
         main = feed.processes.is_main
+        guards = Guards(on_advice, run.advice if run is not None and main else None)
+        told = [guards, *observers, trackers, Told(on_step, on_epoch)]
         if run is not None and main:
             told.insert(0, Log(run.log, run.timing))
         live = Live(parallel, optimizer, schedule, told, feed.unreadable)

@@ -15,7 +15,7 @@ from zoo.clip import CLIP
 from zoo.errors import SpecError, suggestion
 from zoo.recipe import Recipe, Schedule
 
-__all__ = ["check_optimizer", "factor", "make_optimizer", "make_schedule"]
+__all__ = ["check_optimizer", "factor", "make_optimizer", "make_schedule", "warmup_steps"]
 
 _timm: Any = timm.optim  # it exports these names, and not as a type checker asks
 _FUSED = ("adam", "adamw")
@@ -103,14 +103,19 @@ def make_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) 
     return LambdaLR(optimizer, factor(recipe.schedule, steps))
 
 
+def warmup_steps(schedule: Schedule, steps: int) -> int:
+    """How many steps the warm-up has in a run of so many."""
+    warmup = schedule.warmup if isinstance(schedule.warmup, int) else schedule.warmup * steps
+    return max(round(warmup), 1)
+
+
 def factor(schedule: Schedule, steps: int) -> Callable[[int], float]:
     """For each step, counted from 0, the share of the peak rate that it has.
 
     Raises:
         SpecError: the warm-up is as long as the run.
     """
-    warmup = schedule.warmup if isinstance(schedule.warmup, int) else schedule.warmup * steps
-    warmup = max(round(warmup), 1)
+    warmup = warmup_steps(schedule, steps)
     if warmup >= max(steps, 2):
         raise SpecError(
             f"train.schedule.warmup: {warmup} steps of warm-up, and the run has {steps}; shorten it"

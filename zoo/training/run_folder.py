@@ -31,6 +31,10 @@ class RunFolder:
         self.tensorboard = self.path / "tensorboard"
         self.report = self.path / "report.html"
         self.unreadable = self.path / "unreadable.txt"
+        self.advice = self.path / "advice.jsonl"
+        """What the guard rails said."""
+        self.results = self.path / "results.json"
+        """What a report shows beside the logs."""
         self.not_finite = self.path / "not-finite"
         """The batch whose loss was no number, if there was one."""
 
@@ -66,7 +70,14 @@ class RunFolder:
     def begin(self, about: dict[str, Any]) -> None:
         """Make it the folder of this run. Of a former one only its model stays, until it is replaced."""
         self.path.mkdir(parents=True, exist_ok=True)
-        for path in (self.log, self.timing, self.report, self.unreadable):
+        for path in (
+            self.log,
+            self.timing,
+            self.report,
+            self.unreadable,
+            self.advice,
+            self.results,
+        ):
             path.unlink(missing_ok=True)
         for folder in (self.checkpoints, self.tensorboard, self.not_finite):
             shutil.rmtree(folder, ignore_errors=True)

@@ -24,6 +24,7 @@ from zoo.recipe import Recipe
 from zoo.training.batch import Batch
 from zoo.training.batch_norm import WholeBatchNorms
 from zoo.training.parallel import Alone
+from zoo.training.spread import Spread
 from zoo.training.towers import Side
 
 __all__ = ["Outcome", "Stepper"]
@@ -40,6 +41,10 @@ class Outcome:
     """Of the first group of parameters."""
     temperature: float | None
     """Of the loss, where it has one."""
+    image_cosine: float | None = None
+    """Mean cosine of the batch's image embeddings with one another."""
+    text_cosine: float | None = None
+    """Likewise of its text embeddings."""
 
 
 class Stepper:
@@ -87,6 +92,7 @@ class Stepper:
         self.device = next(model.parameters()).device
         self.precision = self.parallel.towers.precision
         self._splits = "splits-over-processes" in getattr(self.loss, "claims", ())
+        self._spread = Spread()
         self._takes = set(inspect.signature(self.loss.forward).parameters)
         self.set_mode()
         if recipe.accumulation > 1:
@@ -137,7 +143,10 @@ class Stepper:
         temperature = getattr(self.loss, "temperature", None)
         self.optimizer.step()
         self.schedule.step()
-        return Outcome(value, norm, rate, temperature)
+        cosines = (
+            self._spread.take(side, several=len(batch.counts) > 1) for side in ("image", "text")
+        )
+        return Outcome(value, norm, rate, temperature, *cosines)
 
     def _whole(self, batch: Batch) -> Tensor:
         images, texts = self.parallel.embed(batch, "image", "text")
@@ -147,9 +156,11 @@ class Stepper:
 
     def _summed(self, batch: Batch) -> Tensor:
         texts, give_back = _leaf(*self.parallel.embed_part(batch, "text"))
+        self._spread.add("text", texts)
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         for rows in self._parts(batch):
             (images,) = self.parallel.embed_part(batch.part(rows), "image")
+            self._spread.add("image", images)
             share = self.loss.over_images(images, texts, rows.start, **self._extras(batch))
             share = share * self._weight(batch)
             self.backward(share)
@@ -184,6 +195,8 @@ class Stepper:
         return loss.detach()
 
     def _loss(self, images: Tensor, texts: Tensor, batch: Batch) -> Tensor:
+        self._spread.add("image", images)
+        self._spread.add("text", texts)
         extras = self._extras(batch)
         if len(batch.counts) > 1 and not self._splits:
             images, texts = (gather_rows(each, batch.counts) for each in (images, texts))
