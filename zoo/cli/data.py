@@ -41,7 +41,7 @@ def inspect(
     as_json: AsJson = False,
 ) -> None:
     """Show counts, sizes, caption lengths, duplicates, and pictures that cannot be read."""
-    from zoo.cli.train import progress_bars
+    from zoo.cli.progress import progress_bars
     from zoo.data.columns import Columns
     from zoo.data.inspect import inspect_dataset, write_samples
     from zoo.data.sources import open_dataset

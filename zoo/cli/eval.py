@@ -82,7 +82,7 @@ def evaluate(
     dataset = _dataset(data)
     dataset.split(split)  # before any work
 
-    from zoo.cli.train import progress_bars
+    from zoo.cli.progress import progress_bars
     from zoo.evaluation.models import open_model
     from zoo.evaluation.suite import Suite
     from zoo.training.precision import choose

@@ -14,6 +14,7 @@ from zoo.cli.list import list_names
 from zoo.cli.new import new
 from zoo.cli.plugins import plugins
 from zoo.cli.quickstart import quickstart
+from zoo.cli.report import report
 from zoo.cli.schema import schema
 from zoo.cli.search import search
 from zoo.cli.show import show
@@ -29,7 +30,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("list")(list_names)
-for verb in (show, check, schema, plugins, fetch, train, compare, bench, search, quickstart):
+for verb in (
+    show,
+    check,
+    schema,
+    plugins,
+    fetch,
+    train,
+    report,
+    compare,
+    bench,
+    search,
+    quickstart,
+):
     app.command()(verb)
 app.command("eval")(evaluate)
 app.add_typer(new, name="new")

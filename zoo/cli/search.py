@@ -57,7 +57,7 @@ def search_and_draw(
     folder: Path, queries: list[str], data: str, *, split: str | None, count: int, grid: Path
 ) -> dict[str, list[Hit]]:
     """The matches of every query, which are also drawn."""
-    from zoo.cli.train import progress_bars
+    from zoo.cli.progress import progress_bars
     from zoo.data.sources import open_dataset
     from zoo.folder import load
     from zoo.search.gallery import Gallery

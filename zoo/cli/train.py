@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,19 +12,17 @@ import typer
 
 from zoo.cli.console import err, overrides_from, print_json, table
 from zoo.cli.options import AsJson, Overrides
+from zoo.cli.progress import progress_bars
 from zoo.errors import DataError
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as Bars
-
     from zoo.data.columns import Columns
     from zoo.data.pairs import ImageTextDataset
     from zoo.evaluation.retrieval import Recall
     from zoo.recipe import Recipe
-    from zoo.training.features import Progress
-    from zoo.training.loop import Epoch
+    from zoo.training.guards import Advice
 
-__all__ = ["progress_bars", "train", "train_and_save"]
+__all__ = ["train", "train_and_save"]
 
 
 _EVALUATED = 5_000
@@ -80,6 +77,9 @@ def train(
         int | None, typer.Option(help="Resume from the checkpoint of this step instead.")
     ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace a run that is there.")] = False,
+    overfit_batch: Annotated[
+        bool, typer.Option(help="Learn one batch only, to see if the model can; nothing is saved.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train a model, report recall on unseen concepts, and save what zoo.load opens.
@@ -90,6 +90,21 @@ def train(
     flags = {
         f"train.{path}": given[flag] for flag, path in _FLAGS.items() if given[flag] is not None
     }
+    if overfit_batch:
+        from zoo.cli.overfit import learn_one_batch
+
+        learnt = learn_one_batch(
+            model,
+            data,
+            recipe=recipe,
+            overrides={**overrides_from(changes), **flags},
+            device=device,
+            columns={"image": image_column, "caption": caption_column},
+            images=images,
+        )
+        if as_json:
+            print_json(learnt)
+        return
     result = train_and_save(
         model,
         data,
@@ -128,7 +143,7 @@ def train_and_save(
     """
     from zoo.assembly import plan
     from zoo.folder import check_free, save
-    from zoo.training.run_folder import RunFolder
+    from zoo.training.run_folder import RunFolder, write_json
 
     kept = RunFolder(folder)
     resume = resume or from_step is not None
@@ -140,10 +155,14 @@ def train_and_save(
 
     import torch
 
+    from zoo.cli.display import Display
     from zoo.data.columns import Columns
     from zoo.data.fingerprint import fingerprint
     from zoo.evaluation.judge import Judge
+    from zoo.evaluation.retrieval import recall_at
     from zoo.folder.half import round_to_half
+    from zoo.report.results import Reported, results
+    from zoo.report.run import write_report
     from zoo.training.loop import make_accelerator, set_seed
     from zoo.training.loop import train as run
     from zoo.training.precision import choose
@@ -157,7 +176,7 @@ def train_and_save(
         device, console.quiet = str(accelerator.device), not main
     asked = planned.spec.train
     with console.status(f"loading the dataset {data}"):
-        dataset, pairs = _opened(data, asked, Columns(**(columns or {})), images)
+        dataset, pairs = opened(data, asked, Columns(**(columns or {})), images)
     console.print(f"data    {dataset.name}: {dataset.attribution}; licence {dataset.licence}")
     for note in dataset.notes:
         console.print(f"data    {note}")
@@ -171,18 +190,24 @@ def train_and_save(
     if started_from:
         console.print(f"start   {', '.join(started_from)} of {asked.start}")
 
-    with progress_bars(shown=main) as (bars, progress):
+    about = {
+        "model": name,
+        "folder": str(folder),
+        "data": {
+            "name": dataset.name,
+            "licence": dataset.licence,
+            "attribution": dataset.attribution,
+        },
+    }
+    report = Reported(kept if main else None, about)
+    with progress_bars(shown=main) as (bars, progress), report:
         validation = pairs[asked.evaluation.split]
         borne = asked.unreadable
         judge = Judge(model, validation, progress, precision=asked.precision, unreadable=borne)
+        display = Display(bars, asked.evaluation.split)
 
-        def report(epoch: Epoch) -> None:
-            if epoch.metrics:
-                recall = epoch.metrics["image_to_text"]
-                bars.console.print(
-                    f"epoch {epoch.epoch:>4}/{epoch.epochs}  loss {epoch.loss:.3f}  "
-                    f"{asked.evaluation.split} recall@1 {recall:.1%}"
-                )
+        def warn(advice: Advice) -> None:
+            bars.console.print(f"advice  {advice.text}", soft_wrap=True)
 
         used = run(
             split(model, asked),
@@ -193,8 +218,9 @@ def train_and_save(
                 "image_to_text": (found := judge.recall()).image_to_text[1],
                 "text_to_image": found.text_to_image[1],
             },
-            progress=progress,
-            on_epoch=report,
+            progress=display.preparing(progress),
+            observers=[display, report],
+            on_advice=warn,
             folder=kept.path,
             resume=resume,
             from_step=from_step,
@@ -210,22 +236,16 @@ def train_and_save(
         model.eval()
         if used.keep == "fp16":
             round_to_half(model)
-        test = Judge(
-            model, pairs["test"], progress, precision=asked.precision, unreadable=borne
-        ).recall()
+        tested = Judge(model, pairs["test"], progress, precision=asked.precision, unreadable=borne)
+        embeds = tested.embeds()
+        test = recall_at(*embeds)
     assert model.spec is not None
     model.spec = model.spec.model_copy(update={"train": used})
     trained_on_it = used.evaluation.split in used.splits  # which then says nothing
     result = {
-        "model": name,
-        "folder": str(folder),
+        **about,
         "recipe": used.model_dump(mode="json"),
         "precision": choose(used.precision, next(model.parameters()).device),
-        "data": {
-            "name": dataset.name,
-            "licence": dataset.licence,
-            "attribution": dataset.attribution,
-        },
         "validation": None if trained_on_it else judge.recall().as_json(),
         "test": test.as_json(),
         "seconds": round(time.perf_counter() - started, 1),
@@ -237,12 +257,16 @@ def train_and_save(
         overwrite=overwrite or resume,
         record={"training": result},
     )
+    shown = results(model, tested.pairs, *embeds, judged_on=asked.evaluation.split)
+    write_json(kept.results, {**result, **shown})
+    write_report(kept.path)
     _print_recall(test)
     console.print(f"saved   {kept.model} after {result['seconds']:.0f} s")
+    console.print(f"report  {kept.report}")
     return result
 
 
-def _opened(
+def opened(
     source: str, asked: Recipe, columns: Columns, images: Path | None
 ) -> tuple[ImageTextDataset, dict[str, Any]]:
     """The dataset, and what of it is trained on (a stream, if asked for) and evaluated."""
@@ -268,29 +292,6 @@ def _opened(
     notes = (f"streamed; the first {_EVALUATED:,} pairs of a split are evaluated at most",)
     dataset = ImageTextDataset(Path(source).name, pairs, "unknown", "unknown", notes=notes)
     return dataset, {**pairs, "train": stream(source, columns, split="train", seed=seed)}
-
-
-@contextmanager
-def progress_bars(*, shown: bool = True) -> Iterator[tuple[Bars, Progress]]:
-    """Bars on stderr, and a function that long steps call to show how far they are."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = [
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    ]
-    tasks: dict[tuple[str, int], Any] = {}
-    with Progress(*columns, console=err(), disable=not shown) as bars:
-
-        def progress(title: str, done: int, total: int) -> None:
-            key = (title, total)
-            if key not in tasks:
-                tasks[key] = bars.add_task(title, total=total)
-            bars.update(tasks[key], completed=done)
-
-        yield bars, progress
 
 
 def _print_recall(recall: Recall) -> None:

@@ -51,13 +51,13 @@ class Judge:
 
     def recall(self) -> Recall:
         """Recall at 1, 5 and 10 in both directions."""
-        return recall_at(*self._embeds())
+        return recall_at(*self.embeds())
 
     def retrieval(self) -> Retrieval:
         """The ranks behind it, for intervals and other metrics."""
-        return retrieval(*self._embeds())
+        return retrieval(*self.embeds())
 
-    def _embeds(self) -> tuple[Tensor, Tensor]:
+    def embeds(self) -> tuple[Tensor, Tensor]:
         return (
             project(self.image, self._features("image")),
             project(self.text, self._features("text")),

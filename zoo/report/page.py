@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from zoo.data.pictures import Picture, open_picture
 
-__all__ = ["Section", "charts", "code", "facts", "notes", "page", "table", "thumbnail"]
+__all__ = ["Section", "charts", "code", "facts", "gallery", "notes", "page", "table", "thumbnail"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,11 @@ def code(title: str, text: str) -> Markup:
 def charts(drawn: Sequence[Markup]) -> Markup:
     """Charts side by side, as many as the window has room for."""
     return _part("charts", drawn=drawn)
+
+
+def gallery(rows: Sequence[Mapping[str, object]]) -> Markup:
+    """Captions, each with pictures in order: rows of `zoo.report.samples.Sample` as data."""
+    return _part("gallery", rows=rows)
 
 
 def thumbnail(picture: Picture, size: int = 112) -> str:

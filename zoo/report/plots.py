@@ -165,7 +165,7 @@ def interval_chart(title: str, bars: Sequence[Bar], *, x: str, scale: Scale = "l
         row, top = 30.0, 8.0
         bottom = top + row * len(bars)
         svg = _svg(width, bottom + 48)
-        left = min(12 + _CHAR * max(len(each.label) for each in bars), 0.45 * width)
+        left = min(12 + _CHAR * max(len(each.label) for each in bars), 0.5 * width)
         rows = Axis(0, len(bars), (), ())
         frame = _Frame(left, top, width - 18, bottom, across, rows)
         _x_axis(svg, frame, x)
