@@ -231,3 +231,14 @@ def test_without_the_train_extra(monkeypatch):
         MissingExtraError, match=r"needs accelerate: pip install 'clip-zoo\[train\]'"
     ):
         importlib.import_module("zoo.training.loop")
+
+
+def test_a_teacher_is_one_that_the_loss_learns_from(model, pairs, recipe):
+    """Said before any of its features is computed."""
+    teacher = model("frozen", "frozen")
+    with pytest.raises(SpecError, match=r"train.teacher: InfoNCELoss learns from no teacher"):
+        train(model(), pairs, recipe(), teacher=teacher)
+    with pytest.raises(
+        SpecError, match=r"DistillationLoss learns from a teacher, and there is none"
+    ):
+        train(model(changes={"loss": "distillation"}), pairs, recipe())

@@ -33,6 +33,7 @@ from zoo.training.run_folder import RunFolder
 from zoo.training.step import Stepper
 from zoo.training.stopping import stopping
 from zoo.training.stream_feed import StreamFeed
+from zoo.training.teacher import check_teacher
 from zoo.training.trackers import Trackers
 
 try:
@@ -108,6 +109,8 @@ def train(
         TrainingError: the embeddings collapsed, or the loss diverged.
     """
     check_complete(model)
+    assert model.loss is not None
+    check_teacher(model.loss, teacher)
     spec = model.spec
     assert spec is not None
     recipe = (recipe or spec.train).filled(heads_only=spec.heads_only)
