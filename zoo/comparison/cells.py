@@ -62,7 +62,8 @@ class Cell:
                 path: [found.component.origin.as_json(), found.root.origin.as_json()]
                 for path, found in self.plan.components.items()
             },
-            "teacher": _teacher(self.spec.train.teacher),
+            "teacher": _identity(self.spec.train.teacher),
+            "start": _identity(self.spec.train.start),
             "data": data,
             "computed": dict(computed),
             "libraries": {name: version(name) for name in _LIBRARIES},
@@ -116,19 +117,23 @@ def _cells(
     layered = common.changed(variation.changes, where) if variation.changes else common
     found = []
     for seed in seeds:
-        plan = plan_of(layered.changed({"train.seed": seed}, "seeds"), names)
+        plan = plan_of(layered.changed({"train.seed": seed}, "seeds"), names).fresh()
         spec = plan.check()
         recipe = spec.train.filled(heads_only=spec.heads_only)
         if recipe.stream:
             raise SpecError("train.stream: a comparison holds its data in memory; leave it out")
+        if recipe.evaluation.split in recipe.splits:
+            raise SpecError(
+                f"train.splits: {recipe.evaluation.split!r} ranks the models, and may not train them"
+            )
         check_optimizer(recipe)
         spec = spec.model_copy(update={"train": recipe})
         found.append(Cell(variation, seed, plan, spec))
     return found
 
 
-def _teacher(name: str | None) -> str | None:
-    """A teacher's name, or the hash of its folder's manifest, which has those of all its files."""
+def _identity(name: str | None) -> str | None:
+    """A model's name, or the hash of its folder's manifest, which has those of all its files."""
     if name is None or not Path(name, "zoo.json").is_file():
         return name
     return hashlib.sha256(Path(name, "zoo.json").read_bytes()).hexdigest()

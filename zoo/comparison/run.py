@@ -17,9 +17,11 @@ from zoo.comparison.results import Cost, Ranks, Result, Results
 from zoo.data.pairs import ImageTextDataset, Pair
 from zoo.errors import ZooError, first_line
 from zoo.evaluation.judge import Judge
+from zoo.folder.half import round_to_half
 from zoo.training.features import Progress
 from zoo.training.loop import Epoch, Step, set_seed, train
 from zoo.training.precision import choose
+from zoo.training.split import split
 from zoo.training.start import take_start
 from zoo.training.teacher import load_teacher
 
@@ -99,17 +101,17 @@ def _run(
     cell: Cell, dataset: ImageTextDataset, device: str, progress: Progress | None
 ) -> dict[str, Any]:
     started = time.perf_counter()
-    recipe, (_, *others) = cell.spec.train, _splits(cell)
-    pairs = [pair for split in recipe.splits for pair in dataset.split(split)]
+    recipe, (*trains, validation, test) = cell.spec.train, _splits(cell)
+    pairs = [pair for each in trains for pair in dataset.split(each)]
     set_seed(recipe.seed)  # heads start at random
-    model = cell.plan.fresh().build(device)
+    model = cell.plan.build(device)
     take_start(model, recipe)
     teacher = load_teacher(recipe, device)
     steps: list[tuple[float, Step]] = []
     epochs: list[Epoch] = []
     began = time.perf_counter()
     train(
-        model,
+        split(model, recipe),
         pairs,
         recipe,
         teacher=teacher,
@@ -117,11 +119,14 @@ def _run(
         on_step=lambda step: steps.append((time.perf_counter(), step)),
         on_epoch=epochs.append,
     )
+    model.eval()
+    if recipe.keep == "fp16":
+        round_to_half(model)
     pace = _seconds_a_step([at for at, _ in steps], began)
     batch = min(recipe.batch_size or 1, len(pairs))
     ranks = {
-        role: _ranks(model, dataset.split(split), cell)
-        for role, split in zip(("validation", "test"), others, strict=True)
+        role: _ranks(model, dataset.split(each), cell)
+        for role, each in (("validation", validation), ("test", test))
     }
     trainable = [*model.get_trainable_parameters()]
     if model.loss is not None:
@@ -138,8 +143,10 @@ def _run(
     return {"ranks": ranks, "loss": epochs[-1].loss, "cost": cost}
 
 
-def _splits(cell: Cell) -> tuple[str, str, str]:
-    return "train", cell.spec.train.evaluation.split, "test"
+def _splits(cell: Cell) -> tuple[str, ...]:
+    """What it trains on, what ranks, and what is reported."""
+    recipe = cell.spec.train
+    return (*recipe.splits, recipe.evaluation.split, "test")
 
 
 def _ranks(model: CLIP, pairs: list[Pair], cell: Cell) -> Ranks:
