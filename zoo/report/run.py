@@ -195,7 +195,7 @@ def _unreadable(run: RunFolder) -> Iterator[str]:
     if run.unreadable.exists():
         text = run.unreadable.read_text("utf-8").strip()
         yield text.partition("\n")[0]
-        yield code("All of them", text)
+        yield code("Which", text)
 
 
 def _spec(about: Mapping[str, Any]) -> Iterator[str]:
