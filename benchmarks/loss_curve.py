@@ -35,7 +35,7 @@ svg { background: #fff; font: 13px sans-serif; } text { fill: #59616b; }
 def losses(pairs: list[Pair], size: int, recipe: Recipe) -> list[float]:
     """The loss of each step of one run."""
     set_seed(recipe.seed)
-    model = zoo.build("starter-clip", overrides={"image.train": "full"})
+    model = zoo.build("starter-clip", overrides={"trained": "none", "image.train": "full"})
     encoder = model.image_encoder.encoder
     encoder.preprocess = dataclasses.replace(encoder.preprocess, resize=size, crop=(size, size))
     found: list[float] = []

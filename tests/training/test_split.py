@@ -95,7 +95,9 @@ def test_the_frozen_stay_in_eval_mode_and_the_rest_follows(model):
         ("head", {}, "timm/test_resnet"),
         ("frozen", {}, "timm/test_resnet"),
         (LAST, {"augmentation": {"flip": 0.5}}, "timm/test_resnet"),
+        (LAST, {"compile": True}, "timm/test_resnet"),
         (LAST, {}, "timm/test_vit"),
+        ({"last": 1}, {}, "torchvision/densenet121"),  # its blocks hand lists on
     ],
 )
 def test_what_is_left_whole(model, mode, given, encoder):

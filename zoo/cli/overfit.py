@@ -47,7 +47,7 @@ def learn_one_batch(
         pairs = (pair for pair, _ in found.read()) if asked.stream else found
     with console.status(f"building {name}"):
         set_seed(asked.seed)  # heads start at random
-        model = planned.build(device)
+        model = planned.fresh().build(device)
         take_start(model, asked)
         teacher = load_teacher(asked, device)
     with progress_bars() as (bars, progress):

@@ -22,12 +22,14 @@ __all__ = ["split"]
 def split(model: CLIP, recipe: Recipe) -> CLIP:
     """The same model, its parameters shared, with its image tower cut; itself where it cannot be.
 
-    It can be if the first blocks of the image encoder are frozen, pictures are not augmented, and
-    what trains sees the picture only through the output of one frozen module. That is tried out: the
-    two halves give to the bit what the whole does.
+    It can be if the first blocks of the image encoder are frozen, pictures are not augmented, encoders
+    are not compiled, and what trains sees the picture only through the output of one frozen module.
+    That is tried out: the two halves give to the bit what the whole does.
     """
     tower: Any = model.image_encoder
-    if tower is None or recipe.augmentation.active or tower.frozen_parts in ((), ("encoder",)):
+    if tower is None or tower.frozen_parts in ((), ("encoder",)):
+        return model
+    if recipe.augmentation.active or recipe.compile:
         return model
     if tower.frozen_parts == ("encoder", "head") or getattr(tower.head, "takes_tokens", False):
         return model
@@ -50,7 +52,9 @@ def split(model: CLIP, recipe: Recipe) -> CLIP:
         cut = _Cut(tower, frozen, last)
         try:
             halves = cut.project(cut.features(example))
-        except RuntimeError:  # what trains looks at the picture itself, of which it is given none
+        except (
+            Exception
+        ):  # of many kinds: what trains looks at the picture itself, and is given none
             return model
         if not torch.equal(halves, tower(example)):
             return model
