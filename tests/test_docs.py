@@ -16,7 +16,9 @@ ROOT = Path(__file__).parent.parent
 LISTED = subprocess.run(
     ["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True, check=False
 ).stdout.split()
-DOCUMENTS = [Path(name) for name in LISTED] or [
+CARDS = {path.with_name("README.md") for path in ROOT.glob("plugins/*/*/*/zoo.json")}
+"""What is written beside a saved model, about it."""
+DOCUMENTS = [Path(name) for name in LISTED if ROOT / name not in CARDS] or [
     path.relative_to(ROOT)
     for pattern in ("*.md", "docs/**/*.md", "plugins/*/README.md")
     for path in ROOT.glob(pattern)
