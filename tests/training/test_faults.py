@@ -142,7 +142,8 @@ def test_what_resume_is_for(made, trained):
     status, said = trained("begun", "--steps", "3", "--overwrite")
     assert status == 0, said
     assert [each.name for each in sorted((made.folder / "begun").iterdir())] == [
-        *("checkpoints", "log.jsonl", "model", "run.json", "timing.jsonl")
+        *("checkpoints", "log.jsonl", "model", "report.html"),
+        *("results.json", "run.json", "timing.jsonl"),
     ]
 
 
