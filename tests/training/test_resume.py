@@ -150,6 +150,32 @@ def test_newest_and_best_stay(model, pairs, recipe, tmp_path):
     assert alike(state(built), seen[4])
 
 
+class Overflows(Observer):
+    """A weight grows too large for its type in a step."""
+
+    def __init__(self, weight, step):
+        self.weight, self.at = weight, step
+
+    def on_step(self, step):
+        if step.number == self.at:
+            self.weight.data[0] *= 1e39
+
+
+@pytest.mark.parametrize(("at", "stands"), [(3, r".*/step-00000002 stands"), (1, "there is none")])
+def test_weights_that_are_not_finite_are_not_kept(model, pairs, recipe, tmp_path, at, stands):
+    built = model()
+    overflows = Overflows(built.image_encoder.head.fc1.weight, at)
+    asked = recipe(steps=5, checkpoint={"steps": 1, "keep": 1})
+    with pytest.raises(
+        CheckpointError,
+        match=rf"step-0000000{at}: is not written, as image_encoder\.head\.fc1\.weight is not finite "
+        rf"after step {at}; {stands}.*\. Begin another run with a lower learning rate than 0\.003$",
+    ):
+        train(built, pairs, asked, folder=tmp_path / "run", observers=[overflows])
+    kept = [int(each.name[5:]) for each in RunFolder(tmp_path / "run").checkpoints.iterdir()]
+    assert kept == ([at - 1] if at > 1 else [])
+
+
 def test_checkpoints_by_the_clock(model, pairs, recipe, tmp_path):
     for minutes, steps in ((1e-6, [1, 2, 3]), (60.0, [3])):
         folder = RunFolder(tmp_path / str(minutes))

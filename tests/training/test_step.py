@@ -142,9 +142,10 @@ def test_a_batch_that_is_not_finite_changes_nothing(model, pairs, recipe):
     assert torch.equal(built.image_encoder.head.fc1.weight, before)
 
 
-def test_gradients_that_are_not_finite_change_nothing(model, pairs, recipe):
+@pytest.mark.parametrize("clip_norm", [1.0, "none"])
+def test_gradients_that_are_not_finite_change_nothing(model, pairs, recipe, clip_norm):
     built = model()
-    used = recipe().filled(heads_only=True)
+    used = recipe(optimizer={"clip_norm": clip_norm}).filled(heads_only=True)
     optimizer = make_optimizer(built, used)
     step = Stepper(built, used, optimizer, make_schedule(optimizer, used, 10))
     (batch,) = Feed(built, pairs, used).batches(range(1))

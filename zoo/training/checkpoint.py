@@ -89,13 +89,16 @@ class Checkpoints:
                 (draft / _CONTENT).write_text(text + "\n", encoding="utf-8")
         except (OSError, SafetensorError) as error:
             reason = getattr(error, "strerror", None) or first_line(error)
-            others = [each for each in self.steps() if each < step]
-            stands = f"{self.path(others[-1])} stands" if others else "there is none before it"
             raise CheckpointError(
-                f"{place}: the checkpoint cannot be written: {reason}; {stands}. Make room, and go on "
-                "with --resume (resume=True in code)"
+                f"{place}: the checkpoint cannot be written: {reason}; {self.before(step)}. Make "
+                "room, and go on with --resume (resume=True in code)"
             ) from error
         return place
+
+    def before(self, step: int) -> str:
+        """Says which one stands before a step."""
+        others = [each for each in self.steps() if each < step]
+        return f"{self.path(others[-1])} stands" if others else "there is none before it"
 
     def retain(self, keep: int, best: int | None) -> None:
         """Remove all but the newest ones and the best."""

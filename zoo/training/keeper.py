@@ -156,7 +156,7 @@ class Keeper:
         if step is None:
             return
         self._kept = self.checkpoints.read(step)
-        self.trained.load(_of_model(self._kept))
+        self.trained.load(_weights(self._kept.tensors))
         best = self._kept.content["best"]
         self.best = None if best is None else Best(**best)
 
@@ -223,7 +223,7 @@ class Keeper:
             last: whether it was the run's last step.
 
         Raises:
-            CheckpointError: a checkpoint cannot be written.
+            CheckpointError: a checkpoint cannot be written, or the weights are not finite.
             RunStopped: it was to stop.
             SpecError: the judge does not give the metric of the recipe.
         """
@@ -249,7 +249,7 @@ class Keeper:
         """Give the model the weights that the run is to end with."""
         best = self.best
         if self.recipe.checkpoint.save == "best" and best and best.step != self.live.steps:
-            self.trained.load(_of_model(self.checkpoints.read(best.step)))
+            self.trained.load(_weights(self.checkpoints.read(best.step).tensors))
 
     def _write(self) -> None:
         self.live.parallel.whole()
@@ -257,12 +257,24 @@ class Keeper:
         content = self.live.pack(tensors)
 
         def written() -> None:
+            self._check_finite(tensors)
             best = None if self.best is None else asdict(self.best)
             self.checkpoints.write(self.live.steps, {"best": best, **content}, tensors)
             self.checkpoints.retain(self.recipe.checkpoint.keep, best["step"] if best else None)
 
         self._by_main(written)
         self._since = time.monotonic()
+
+    def _check_finite(self, tensors: Mapping[str, Tensor]) -> None:
+        """Weights that are no numbers take no good checkpoint's place."""
+        for name, each in _weights(tensors).items():
+            if each.is_floating_point() and not each.isfinite().all():
+                step = self.live.steps
+                raise CheckpointError(
+                    f"{self.checkpoints.path(step)}: is not written, as {name} is not finite after step "
+                    f"{step}; {self.checkpoints.before(step)}. Begin another run with a lower learning "
+                    f"rate than {self.recipe.optimizer.learning_rate:g}"
+                )
 
     def _by_main(self, work: Callable[[], _T]) -> _T:
         """What the first process's work gives, or the error that it ends with, in every process."""
@@ -295,9 +307,7 @@ class Keeper:
         return True
 
 
-def _of_model(kept: Checkpoint) -> dict[str, Tensor]:
+def _weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {
-        name.removeprefix(_MODEL): each
-        for name, each in kept.tensors.items()
-        if name.startswith(_MODEL)
+        name.removeprefix(_MODEL): each for name, each in tensors.items() if name.startswith(_MODEL)
     }

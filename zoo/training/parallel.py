@@ -52,7 +52,8 @@ class Alone:
         """
 
     def clip(self, most: float) -> float:
-        """Scale the gradients down to a norm, of all of them together; what it was before."""
+        """Scale the gradients down to a norm, of all of them together, or to none by infinity; what it was
+        before."""
         return nn.utils.clip_grad_norm_(self.parameters(), most).item()
 
     def parameters(self) -> list[nn.Parameter]:

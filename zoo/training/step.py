@@ -111,7 +111,7 @@ class Stepper:
         """Update the model by one batch.
 
         Raises:
-            DataError: the loss is not finite, or its clipped gradients; nothing was updated.
+            DataError: the loss is not finite, or its gradients; nothing was updated.
         """
         batch = batch.to(self.device)
         self.optimizer.zero_grad()
@@ -130,15 +130,14 @@ class Stepper:
                 f"the loss is {value}; a lower learning rate than "
                 f"{self.recipe.optimizer.learning_rate:g} may help"
             )
-        norm = None
-        if self.recipe.optimizer.clip_norm is not None:
-            norm = self.parallel.clip(self.recipe.optimizer.clip_norm)
-            if not math.isfinite(norm):
-                raise DataError(
-                    f"the loss is {value:.4g}, and its gradients have the norm {norm}; a lower "
-                    f"learning rate than {self.recipe.optimizer.learning_rate:g}, or "
-                    'train.precision = "fp32", may help'
-                )
+        most = self.recipe.optimizer.clip_norm
+        norm = self.parallel.clip(math.inf if most is None else most)
+        if not math.isfinite(norm):
+            raise DataError(
+                f"the loss is {value:.4g}, and its gradients have the norm {norm}; a lower "
+                f"learning rate than {self.recipe.optimizer.learning_rate:g}, or "
+                'train.precision = "fp32", may help'
+            )
         rate = self.optimizer.param_groups[0]["lr"]
         temperature = getattr(self.loss, "temperature", None)
         self.optimizer.step()
@@ -146,7 +145,7 @@ class Stepper:
         cosines = (
             self._spread.take(side, several=len(batch.counts) > 1) for side in ("image", "text")
         )
-        return Outcome(value, norm, rate, temperature, *cosines)
+        return Outcome(value, None if most is None else norm, rate, temperature, *cosines)
 
     def _whole(self, batch: Batch) -> Tensor:
         images, texts = self.parallel.embed(batch, "image", "text")
