@@ -392,6 +392,31 @@ def test_what_goes_together(model, pairs, recipe, tmp_path):
         train(model(), pairs, recipe(), folder=tmp_path / "run", from_step=3, overwrite=True)
 
 
+REFUSED = {
+    "warm-up": (
+        {"schedule": {"warmup": 999}},
+        r"999 steps of warm-up, and the run has 8; shorten it",
+    ),
+    "optimizer": ({"optimizer": {"name": "sgdd"}}, r"timm has no optimizer 'sgdd'"),
+    "parts": ({"accumulation": 2}, r"train.accumulation: .* more batch norms take their"),
+}
+
+
+@pytest.mark.parametrize("refused", REFUSED)
+def test_a_run_that_cannot_begin_replaces_none(begun, model, pairs, recipe, tmp_path, refused):
+    folder, _ = begun
+    given, said = REFUSED[refused]
+    asked = recipe(steps=8, **given)
+    before = {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()}
+    assert any(path.name == "tensors.safetensors" for path in before)
+    with pytest.raises(SpecError, match=said):
+        train(model("full"), pairs, asked, folder=folder.path, overwrite=True)
+    assert before == {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()}
+    with pytest.raises(SpecError, match=said):
+        train(model("full"), pairs, asked, folder=tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
 def test_an_observer_goes_on_where_it_was(model, pairs, recipe, tmp_path):
     class Counts(Observer):
         def __init__(self):

@@ -135,9 +135,16 @@ def train(
         else:
             feed = Feed(model, pairs, recipe, progress, teacher=teacher)
         model.train()
-        keeper = None
-        if run is not None:
-            keeper = Keeper(run, recipe, model, feed.processes)
+        keeper = None if run is None else Keeper(run, recipe, model, feed.processes)
+        parallel = parallelise(model, recipe, accelerator)
+        optimizer = make_optimizer(parallel.model, recipe)
+        per_epoch = feed.steps_per_epoch
+        steps = recipe.steps or (recipe.epochs or 1) * per_epoch
+        epochs = -(-steps // per_epoch)
+        every = recipe.evaluation.every or max(epochs // 20, 1)
+        schedule = make_schedule(optimizer, recipe, steps)
+        stepper = Stepper(model, recipe, optimizer, schedule, accelerator.backward, parallel)
+        if keeper:  # after all that may refuse the recipe, as it clears away a run that is replaced
             keeper.open(
                 lambda frozen: identity(
                     spec=spec,
@@ -155,14 +162,7 @@ def train(
                 resume=resume,
                 from_step=from_step,
             )
-        parallel = parallelise(model, recipe, accelerator)
-        optimizer = make_optimizer(parallel.model, recipe)
-        per_epoch = feed.steps_per_epoch
-        steps = recipe.steps or (recipe.epochs or 1) * per_epoch
-        epochs = -(-steps // per_epoch)
-        every = recipe.evaluation.every or max(epochs // 20, 1)
-        schedule = make_schedule(optimizer, recipe, steps)
-        stepper = Stepper(model, recipe, optimizer, schedule, accelerator.backward, parallel)
+            parallel.take()
         main = feed.processes.is_main
         guards = Guards(on_advice, run.advice if run is not None and main else None)
         told = [guards, *observers, trackers, Told(on_step, on_epoch)]
