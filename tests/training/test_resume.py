@@ -1,6 +1,7 @@
 """A run that is broken off and resumed ends with the bits of one that was not."""
 
 import json
+import resource
 import shutil
 
 import pytest
@@ -11,8 +12,10 @@ from safetensors.torch import load_file
 import zoo
 from zoo.data.pairs import Pair
 from zoo.errors import CheckpointError, DataError, SpecError
+from zoo.report.results import Reported
+from zoo.training.guards import Guards
 from zoo.training.loop import train
-from zoo.training.observer import Observer
+from zoo.training.observer import Observer, Start
 from zoo.training.run_folder import RunFolder
 from zoo.training.trained import Trained
 
@@ -415,6 +418,56 @@ def test_a_run_that_cannot_begin_replaces_none(begun, model, pairs, recipe, tmp_
     with pytest.raises(SpecError, match=said):
         train(model("full"), pairs, asked, folder=tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+class FullDisk(Observer):
+    """From a step on, no file can be written to more than a few bytes."""
+
+    def __init__(self, step):
+        self.at = step
+        self.limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def on_step(self, step):
+        if step.number == self.at:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (8, self.limits[1]))
+
+    def mend(self):
+        resource.setrlimit(resource.RLIMIT_FSIZE, self.limits)
+
+
+def test_a_full_disk_is_what_the_error_is_about(model, pairs, recipe, tmp_path, caplog):
+    """Though neither the report nor the list of unreadable pictures can be written either."""
+    pairs[3].picture.write_text("no picture")
+    run, full = RunFolder(tmp_path / "run"), FullDisk(4)
+    reported = Reported(run, {"model": "mine"})
+    asked = recipe(
+        steps=8, sampling="pair", log_every=8, unreadable=0.5, checkpoint={"steps": 2, "keep": 9}
+    )
+    try:
+        with (
+            pytest.raises(
+                CheckpointError,
+                match=r"step-00000004: the checkpoint cannot be written: .*; .*step-00000002 stands. Make",
+            ),
+            reported,
+        ):
+            train(model("full"), pairs, asked, folder=run.path, observers=[reported, full])
+    finally:
+        full.mend()
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert any(each.startswith(f"{run.unreadable}: cannot be written: ") for each in said)
+    assert any(each.startswith(f"{run.report}: cannot be written: ") for each in said)
+    assert not run.results.exists()
+
+
+def test_advice_that_cannot_be_written_names_its_file(model, recipe, tmp_path):
+    guards = Guards(file=tmp_path)  # a folder
+    start = Start(model(), recipe().filled(heads_only=True), 10, 5)
+    with pytest.raises(
+        CheckpointError,
+        match=rf"{tmp_path}: cannot be written: .*; the run stops here, and goes on",
+    ):
+        guards.on_start(start)
 
 
 def test_an_observer_goes_on_where_it_was(model, pairs, recipe, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Self
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from zoo.clip import CLIP
 from zoo.data.pairs import Pair
-from zoo.errors import ZooError
+from zoo.errors import ZooError, first_line
 from zoo.evaluation.retrieval import retrieval
 from zoo.report.environment import environment
 from zoo.report.run import write_report
@@ -19,6 +20,8 @@ from zoo.training.observer import Observer, Start
 from zoo.training.run_folder import RunFolder, write_json
 
 __all__ = ["Reported", "results"]
+
+_log = logging.getLogger(__name__)
 
 
 def results(
@@ -79,5 +82,8 @@ class Reported(Observer):
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if self.run is not None and self._began and isinstance(error, ZooError):
             stopped = {"stopped": str(error), "environment": environment()}
-            write_json(self.run.results, {**self.about, **stopped})
-            write_report(self.run.path)
+            try:
+                write_json(self.run.results, {**self.about, **stopped})
+                write_report(self.run.path)
+            except (OSError, ZooError) as failure:  # it is the error at hand that has to be told
+                _log.warning("%s: cannot be written: %s", self.run.report, first_line(failure))

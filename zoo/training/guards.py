@@ -11,6 +11,7 @@ from typing import Any
 from zoo.errors import TrainingError
 from zoo.training.observer import Observer, Start, Step
 from zoo.training.rails import RAILS, Advice, Rail
+from zoo.training.run_folder import faults_named
 
 __all__ = ["Advice", "Guards", "read_advice"]
 
@@ -23,6 +24,7 @@ class Guards(Observer):
         file: where all advice is written, a JSON object a line.
 
     Raises:
+        CheckpointError: the file cannot be written.
         TrainingError: the embeddings collapsed or the loss diverged, and the recipe does not say
             `guards = "advise"`.
     """
@@ -73,7 +75,8 @@ class Guards(Observer):
     def _write(self) -> None:
         if self.file is not None and (self.said or self.file.exists()):
             lines = (json.dumps(asdict(each), ensure_ascii=False) for each in self.said)
-            self.file.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+            with faults_named(self.file):
+                self.file.write_text("".join(f"{line}\n" for line in lines), "utf-8")
 
 
 def read_advice(file: Path) -> list[Advice]:

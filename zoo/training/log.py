@@ -10,14 +10,14 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from zoo.errors import CheckpointError
 from zoo.recipe import Recipe
 from zoo.training.observer import Epoch, Observer, Start, Step
+from zoo.training.run_folder import faults_named
 
 __all__ = ["Log", "log_interval"]
 
@@ -111,7 +111,7 @@ class _Lines:
 
     def open(self) -> None:
         """Open it for writing: after a `cut` behind the mark, else from nothing."""
-        with self._faults_named():
+        with faults_named(self.path):
             if not self._bytes:
                 self._file = self.path.open("wb", buffering=0)
                 return
@@ -122,7 +122,7 @@ class _Lines:
     def write(self, **content: Any) -> None:
         assert self._file is not None
         line = json.dumps(content).encode() + b"\n"
-        with self._faults_named():
+        with faults_named(self.path):
             written = 0
             while written < len(line):
                 written += self._file.write(line[written:])
@@ -132,13 +132,13 @@ class _Lines:
     def mark(self) -> dict[str, Any]:
         """Where it ends now, once all of it is on the disk."""
         if self._file is not None:
-            with self._faults_named():
+            with faults_named(self.path):
                 os.fsync(self._file.fileno())
         return {"bytes": self._bytes, "sha256": self._hash.hexdigest()}
 
     def cut(self, mark: Mapping[str, Any]) -> None:
         """Check that the file begins as it did at the mark; `open` cuts off what follows."""
-        with self._faults_named():
+        with faults_named(self.path):
             content = self.path.read_bytes() if self.path.exists() else b""
         self._bytes, self._hash = mark["bytes"], hashlib.sha256(content[: mark["bytes"]])
         if self._hash.hexdigest() != mark["sha256"]:
@@ -151,13 +151,3 @@ class _Lines:
         if self._file is not None:
             self._file.close()
             self._file = None
-
-    @contextmanager
-    def _faults_named(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise CheckpointError(
-                f"{self.path}: cannot be written: {error.strerror}; the run stops here, and goes on "
-                "with --resume (resume=True in code) once this is mended"
-            ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -52,6 +53,8 @@ __all__ = [
     "set_seed",
     "train",
 ]
+
+_log = logging.getLogger(__name__)
 
 
 def train(
@@ -258,7 +261,10 @@ def _unreadable_told(run: RunFolder | None, feed: Feed | StreamFeed) -> Iterator
         yield
     finally:
         if run is not None and feed.unreadable.count:
-            run.unreadable.write_text(f"{feed.unreadable}\n", encoding="utf-8")
+            try:
+                run.unreadable.write_text(f"{feed.unreadable}\n", encoding="utf-8")
+            except OSError as failure:  # what ends the run is told, and not this
+                _log.warning("%s: cannot be written: %s", run.unreadable, failure.strerror)
 
 
 def make_accelerator(device: torch.device) -> Accelerator:

@@ -6,13 +6,15 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from zoo.errors import CheckpointError, FolderError, first_line
 from zoo.folder.swap import sync
 
-__all__ = ["RunFolder", "write_json"]
+__all__ = ["RunFolder", "faults_named", "write_json"]
 
 _FORMAT_VERSION = 1
 
@@ -101,6 +103,22 @@ class RunFolder:
                 "with the zoo that began the run"
             )
         return said
+
+
+@contextmanager
+def faults_named(path: Path) -> Iterator[None]:
+    """Around the writing of a run's file: a fault names it, and says how to go on.
+
+    Raises:
+        CheckpointError: in place of an `OSError`.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: cannot be written: {error.strerror}; the run stops here, and goes on "
+            "with --resume (resume=True in code) once this is mended"
+        ) from error
 
 
 def write_json(path: Path, data: Any) -> None:
