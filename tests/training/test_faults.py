@@ -13,6 +13,7 @@ from faults import Cell, battered, runs, whole
 from PIL import Image
 
 import layouts
+from zoo.cli.console import resuming
 from zoo.training.stopping import stopping
 
 
@@ -125,6 +126,21 @@ def test_signals_end_a_run_with_a_checkpoint(made, trained):
         assert status == 0, said
         for file, content in result.items():
             assert (made.folder / name / file).read_bytes() == content, (name, file)
+
+
+def test_the_command_that_goes_on_goes_on_from_the_newest_checkpoint():
+    begun = ["/usr/bin/zoo", "train", "mine.toml", "--out", "my run"]
+    goes_on = "zoo train mine.toml --out 'my run' --resume"
+    for more in (
+        [],
+        ["--resume"],
+        ["--overwrite"],
+        ["--from-step", "4"],
+        ["--from-step=4", "--resume"],
+    ):
+        assert resuming([*begun, *more], 1) == goes_on
+    assert resuming([*begun[:3], "--from-step", "4", *begun[3:]], 1) == goes_on
+    assert resuming(begun, 2) == f"in 2 processes, as before: {goes_on}"
 
 
 def test_what_resume_is_for(made, trained):

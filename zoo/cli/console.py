@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from zoo.errors import RunStopped, SpecError, ZooError
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["err", "out", "overrides_from", "print_json", "run", "table", "values_from"]
+__all__ = ["err", "out", "overrides_from", "print_json", "resuming", "run", "table", "values_from"]
 
 _WIDE = 160
 
@@ -40,17 +41,31 @@ def run(command: Callable[[], Any]) -> None:
     try:
         command()
     except RunStopped as stop:
-        print(f"{stop}\n  {_resuming(sys.argv)}", file=sys.stderr)
+        if os.environ.get("RANK", "0") == "0":
+            print(f"{stop}\n  {resuming(sys.argv)}", file=sys.stderr)
         sys.exit(128 + stop.signal)
     except (ZooError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
 
 
-def _resuming(words: list[str]) -> str:
-    """The command that goes on with the run of this one."""
-    kept = [word for word in words[1:] if word not in ("--resume", "--overwrite")]
-    return shlex.join(["zoo", *kept, "--resume"])
+def resuming(words: list[str], processes: int | None = None) -> str:
+    """The command that goes on with the run of this one, from where it was stopped.
+
+    Args:
+        processes: of the run; as the environment says, if not given. What started several is not known.
+    """
+    kept: list[str] = []
+    rest = iter(words[1:])
+    for word in rest:
+        if word == "--from-step":
+            next(rest, None)
+        elif word not in ("--resume", "--overwrite") and not word.startswith("--from-step="):
+            kept.append(word)
+    command = shlex.join(["zoo", *kept, "--resume"])
+    if processes is None:
+        processes = int(os.environ.get("WORLD_SIZE", "1"))
+    return command if processes == 1 else f"in {processes} processes, as before: {command}"
 
 
 def print_json(data: object) -> None:
