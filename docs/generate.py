@@ -6,6 +6,7 @@ import ast
 import os
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -136,6 +137,20 @@ def modes_table() -> str:
     return "\n".join(lines)
 
 
+def leaderboard(part: str) -> Callable[[], str]:
+    """A part of the committed results of the leaderboard's grid."""
+
+    def made() -> str:
+        from zoo.comparison import markdown
+        from zoo.comparison.summary import Summary
+
+        results = ROOT / "docs" / "leaderboard" / "results.json"
+        make: Callable[[Summary], str] = getattr(markdown, part)
+        return make(Summary.model_validate_json(results.read_bytes()))
+
+    return made
+
+
 PARTS = {
     ROOT / "README.md": {"names": names_table},
     ROOT / "docs" / "trainable-vs-frozen.md": {"parts": trainable_table, "modes": modes_table},
@@ -144,6 +159,9 @@ PARTS = {
         "contracts": contracts_text,
         "factories": factories_text,
         "checks": checks_table,
+    },
+    ROOT / "docs" / "leaderboard.md": {
+        part: leaderboard(part) for part in ("axes", "ranking", "method")
     },
 }
 
