@@ -7,11 +7,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from zoo.assembly import Plan, plan_of
 from zoo.comparison.grid import Grid, Variation, variations
+from zoo.comparison.identity import identity_of
 from zoo.data.fingerprint import fingerprint
 from zoo.data.pairs import ImageTextDataset
 from zoo.errors import SpecError, ZooError
@@ -43,6 +43,8 @@ class Cell:
     plan: Plan
     spec: ModelSpec
     """With every argument, and everything that the recipe left open."""
+    identity: Mapping[str, Any]
+    """What decides the result beside it."""
 
     @property
     def name(self) -> str:
@@ -58,12 +60,7 @@ class Cell:
         said = {
             "format": _FORMAT,
             "spec": self.spec.model_dump(mode="json", exclude=_WITHOUT_EFFECT),
-            "origins": {
-                path: [found.component.origin.as_json(), found.root.origin.as_json()]
-                for path, found in self.plan.components.items()
-            },
-            "teacher": _identity(self.spec.train.teacher),
-            "start": _identity(self.spec.train.start),
+            **self.identity,
             "data": data,
             "computed": dict(computed),
             "libraries": {name: version(name) for name in _LIBRARIES},
@@ -128,12 +125,5 @@ def _cells(
             )
         check_optimizer(recipe)
         spec = spec.model_copy(update={"train": recipe})
-        found.append(Cell(variation, seed, plan, spec))
+        found.append(Cell(variation, seed, plan, spec, identity_of(plan, spec, names)))
     return found
-
-
-def _identity(name: str | None) -> str | None:
-    """A model's name, or the hash of its folder's manifest, which has those of all its files."""
-    if name is None or not Path(name, "zoo.json").is_file():
-        return name
-    return hashlib.sha256(Path(name, "zoo.json").read_bytes()).hexdigest()
