@@ -255,6 +255,11 @@ class Recipe(_Data):
             raise ValueError("epochs and steps both say how long to train; leave one out")
         if "test" in self.splits:
             raise ValueError("splits: what is reported of the test split holds if it never trains")
+        if self.evaluation.split == "test":
+            raise ValueError(
+                "evaluation.split: what is reported of the test split holds if it chooses nothing; "
+                "judge by another one"
+            )
         if self.stream and self.splits != ["train"]:
             raise ValueError("splits: a stream trains on its split train alone")
         if self.epoch_steps is not None and not self.stream:

@@ -163,6 +163,15 @@ def test_embeddings_without_a_number_fail_the_cell(grid, compared, monkeypatch):
             {"grid": TWO, "train": {"splits": ["train", "validation"]}},
             "train.splits: 'validation' ranks the models, and may not train them",
         ),
+        (
+            {"grid": {"train.evaluation.split": ["validation", "other"]}},
+            "a grid: train.evaluation.split ranks the models, and is one for all of them, not 'other' "
+            "and 'validation'",
+        ),
+        (
+            {"grid": TWO, "train": {"evaluation": {"split": "test"}}},
+            "evaluation.split: what is reported of the test split holds if it chooses nothing",
+        ),
         ({"grid": TWO, "train": {"epoch": 1}}, r"train.epoch \(a grid, \[train\]\): unknown key"),
         ({"grid": TWO, "set": {"image.hed": 1}}, r"image.hed \(a grid, set\): unknown key 'hed'"),
         ({"grid": {"loss": [f"x{each}" for each in range(9)]}}, r"9 of 9 .*(\nx.*)+\nand 4 more$"),

@@ -94,6 +94,12 @@ def resolve_cells(grid: Grid, source: str = "the grid", names: Catalog | None = 
             f"{source}: {len(faults)} of {len(varied)} variations are not valid, and nothing was "
             "started:\n" + "\n".join(faults[:_SHOWN]) + more
         )
+    rankers = sorted({cell.spec.train.evaluation.split for cell in cells})
+    if len(rankers) > 1:
+        raise SpecError(
+            f"{source}: train.evaluation.split ranks the models, and is one for all of them, not "
+            + " and ".join(map(repr, rankers))
+        )
     return cells
 
 
