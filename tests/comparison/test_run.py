@@ -172,6 +172,10 @@ def test_embeddings_without_a_number_fail_the_cell(grid, compared, monkeypatch):
             {"grid": TWO, "train": {"evaluation": {"split": "test"}}},
             "evaluation.split: what is reported of the test split holds if it chooses nothing",
         ),
+        (
+            {"grid": TWO, "train": {"checkpoint": {"save": "best"}}},
+            'train.checkpoint.save: a cell gives the model it ends with; set it to "last"',
+        ),
         ({"grid": TWO, "train": {"epoch": 1}}, r"train.epoch \(a grid, \[train\]\): unknown key"),
         ({"grid": TWO, "set": {"image.hed": 1}}, r"image.hed \(a grid, set\): unknown key 'hed'"),
         ({"grid": {"loss": [f"x{each}" for each in range(9)]}}, r"9 of 9 .*(\nx.*)+\nand 4 more$"),
@@ -180,6 +184,15 @@ def test_embeddings_without_a_number_fail_the_cell(grid, compared, monkeypatch):
 def test_nothing_starts_while_a_cell_is_not_valid(grid, data, given, said):
     with pytest.raises(SpecError, match=said):
         resolve_cells(grid(**given), "a grid")
+
+
+def test_trackers_are_told_nothing(grid, compared):
+    _, results, _, _ = compared(
+        grid(variation=[{"name": "it"}], train={"trackers": ["tensorboard"]})
+    )
+    assert [each.error for each in results] == [None]
+    _, _, _, ran = compared(grid(variation=[{"name": "it"}]))
+    assert ran == []
 
 
 def test_a_split_that_is_not_there(grid, data, tmp_path):

@@ -129,7 +129,12 @@ def _cells(
             raise SpecError(
                 f"train.splits: {recipe.evaluation.split!r} ranks the models, and may not train them"
             )
+        if recipe.checkpoint.save == "best":
+            raise SpecError(
+                'train.checkpoint.save: a cell gives the model it ends with; set it to "last"'
+            )
         check_optimizer(recipe)
+        recipe = recipe.model_copy(update={"trackers": []})  # a cell has no folder of its own
         spec = spec.model_copy(update={"train": recipe})
         found.append(Cell(variation, seed, plan, spec, identity_of(plan, spec, names)))
     return found
