@@ -195,6 +195,17 @@ def test_trackers_are_told_nothing(grid, compared):
     assert ran == []
 
 
+def test_a_picture_that_cannot_be_read_is_left_out_of_every_cell(grid, compared, data):
+    (data / "validation3.png").write_bytes(b"no picture")
+    few = {"unreadable": 0.01}
+    _, results, _, _ = compared(grid(grid=TWO, train=few))
+    assert all("validation3.png" in each.error for each in results)
+    _, results, summary, _ = compared(grid(grid=TWO, train={"unreadable": 0.5}))
+    assert summary.failed == []
+    assert summary.concepts == {"validation": 6, "test": 9}
+    assert {len(each.ranks["validation"].text_to_image) for each in results} == {6}
+
+
 def test_a_split_that_is_not_there(grid, data, tmp_path):
     cells = resolve_cells(grid(grid=TWO, train={"evaluation": {"split": "valid"}}))
     with pytest.raises(DataError, match="no split 'valid'"):

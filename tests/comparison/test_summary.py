@@ -10,7 +10,7 @@ from zoo.comparison.page import to_html
 from zoo.comparison.results import Cost, Ranks, Result
 from zoo.comparison.statistics import sign_flip_p
 from zoo.comparison.summary import Metric, Summary, summarise
-from zoo.errors import SpecError
+from zoo.errors import DataError, SpecError
 
 GRID = {"loss": ["info-nce", "siglip"], "image.head": ["linear", "mlp-gelu"]}
 SAID = {"name": "colours", "licence": "none", "attribution": "ours"}
@@ -131,6 +131,18 @@ def test_a_variation_with_a_seed_that_failed_has_the_others(made):
     (entry,) = (each for each in found.entries if each.name == "info-nce, linear")
     assert entry.seeds == [1]
     assert entry.metrics["test"]["image_to_text.recall@1"].sd is None
+
+
+def test_cells_judged_on_different_concepts_are_not_compared(made):
+    cells, results = made
+    kept = results[0].ranks["test"].image_to_text[1:]
+    fewer = Ranks(image_to_text=kept, text_to_image=kept)
+    odd = results[0].model_copy(update={"ranks": {**results[0].ranks, "test": fewer}})
+    with pytest.raises(
+        DataError,
+        match=r"concepts of the test split: .*linear, seed 0 on 59 \(0.json\), .* on 60 \(",
+    ):
+        summarise(cells, [odd, *results[1:]], base="tiny", data=SAID)
 
 
 def test_one_seed_and_one_cell(grid, compared):

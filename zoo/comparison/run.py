@@ -150,7 +150,9 @@ def _splits(cell: Cell) -> tuple[str, ...]:
 
 
 def _ranks(model: CLIP, pairs: list[Pair], cell: Cell) -> Ranks:
-    found = Judge(model, pairs, precision=cell.spec.train.precision).retrieval()
+    recipe = cell.spec.train
+    judge = Judge(model, pairs, precision=recipe.precision, unreadable=recipe.unreadable)
+    found = judge.retrieval()
     return Ranks(
         image_to_text=found.image_to_text.ranks.tolist(),
         text_to_image=found.text_to_image.ranks.tolist(),

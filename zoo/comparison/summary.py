@@ -17,7 +17,7 @@ from torch import Tensor
 from zoo.comparison.cells import Cell
 from zoo.comparison.results import Ranks, Result, Split
 from zoo.comparison.statistics import DRAWS, difference, holm, mean, sign_flip_p
-from zoo.errors import SpecError
+from zoo.errors import DataError, SpecError
 from zoo.evaluation.bootstrap import Estimate
 
 __all__ = [
@@ -174,8 +174,10 @@ def summarise(
 
     Raises:
         SpecError: the metric is unknown.
+        DataError: cells were judged on different concepts.
     """
     chosen = Metric.of(metric)
+    _check_same_concepts(cells, results)
     groups: dict[str, list[tuple[Cell, Result]]] = {}
     for cell, result in zip(cells, results, strict=True):
         if not result.failed:
@@ -211,6 +213,25 @@ def summarise(
         ],
         seconds=sum(each.cost.seconds for each in once if each.cost),
     )
+
+
+def _check_same_concepts(cells: Sequence[Cell], results: Sequence[Result]) -> None:
+    """A picture that could be read for one cell and not for another leaves nothing to compare."""
+    for split in ("validation", "test"):
+        found = {
+            len(result.ranks[split].image_to_text): (cell, result)
+            for cell, result in zip(cells, results, strict=True)
+            if result.ranks
+        }
+        if len(found) > 1:
+            said = ", ".join(
+                f"{cell.name} on {count} ({result.key}.json)"
+                for count, (cell, result) in found.items()
+            )
+            raise DataError(
+                f"cells were judged on different numbers of concepts of the {split} split: {said}; "
+                "delete the files of those with fewer, and they run again"
+            )
 
 
 def _values(group: Sequence[tuple[Cell, Result]], split: Split, metric: Metric) -> Tensor:
