@@ -1,6 +1,7 @@
 """A run that is broken off and resumed ends with the bits of one that was not."""
 
 import json
+import os
 import resource
 import shutil
 
@@ -13,6 +14,7 @@ import zoo
 from zoo.data.pairs import Pair
 from zoo.errors import CheckpointError, DataError, SpecError
 from zoo.report.results import Reported
+from zoo.training.claim import claimed
 from zoo.training.guards import Guards
 from zoo.training.loop import train
 from zoo.training.observer import Observer, Start
@@ -468,6 +470,50 @@ def test_advice_that_cannot_be_written_names_its_file(model, recipe, tmp_path):
         match=rf"{tmp_path}: cannot be written: .*; the run stops here, and goes on",
     ):
         guards.on_start(start)
+
+
+class Intrudes(Observer):
+    """In the midst of a run, another one is started in its folder."""
+
+    def __init__(self, starts):
+        self.starts, self.refused = starts, []
+
+    def on_step(self, step):
+        if step.number == 3:
+            for again in ({"resume": True}, {"overwrite": True}):
+                with pytest.raises(CheckpointError) as refused:
+                    self.starts(**again)
+                self.refused.append(str(refused.value))
+
+
+def test_one_run_at_a_time(model, pairs, recipe, tmp_path):
+    asked = recipe(steps=6, workers=1, checkpoint={"steps": 2})
+    whole, disturbed = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "run")
+    train(model(), pairs, asked, folder=whole.path)
+    intrudes = Intrudes(lambda **how: train(model(), pairs, asked, folder=disturbed.path, **how))
+    train(model(), pairs, asked, folder=disturbed.path, observers=[intrudes])
+    said = (
+        f"{disturbed.path}: a run is under way here, in this process or another; wait for its end"
+    )
+    assert len(intrudes.refused) == 2
+    assert all(each.startswith(said) for each in intrudes.refused)
+    assert disturbed.log.read_bytes() == whole.log.read_bytes()
+    train(model(), pairs, asked, folder=disturbed.path, resume=True)  # over, it is free
+
+
+def test_a_forked_process_holds_no_run(tmp_path):
+    read, write = os.pipe()
+    with claimed(tmp_path / "run"):
+        child = os.fork()
+        if not child:
+            os.read(read, 1)
+            os._exit(0)
+    try:
+        with claimed(tmp_path / "run"):
+            pass
+    finally:
+        os.write(write, b"-")
+        os.waitpid(child, 0)
 
 
 def test_an_observer_goes_on_where_it_was(model, pairs, recipe, tmp_path):

@@ -7,6 +7,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
@@ -19,6 +20,7 @@ from zoo.data.unreadable import Unreadable
 from zoo.errors import CheckpointError, RunStopped, SpecError, ZooError, suggestion
 from zoo.recipe import Recipe
 from zoo.training.checkpoint import Checkpoint, Checkpoints
+from zoo.training.claim import claimed
 from zoo.training.identity import check_same, environment, sha256_of_identity
 from zoo.training.observer import Observer
 from zoo.training.packing import pack, unpack
@@ -121,7 +123,8 @@ class Best:
 class Keeper:
     """Writes the checkpoints of a run in its folder, and takes it up again.
 
-    The first process writes and decides; every process calls each method at the same point.
+    The first process writes and decides; every process calls each method at the same point. From
+    `open` to `close`, no other run is in the folder.
 
     Args:
         model: in train mode.
@@ -133,6 +136,11 @@ class Keeper:
         self.best: Best | None = None
         self._since = time.monotonic()
         self._kept: Checkpoint | None = None
+        self._claims = ExitStack()
+
+    def close(self) -> None:
+        """Let others write in the folder."""
+        self._claims.close()
 
     def open(
         self,
@@ -147,7 +155,8 @@ class Keeper:
             about: gives the run's identity, from the hashes of what is frozen.
 
         Raises:
-            CheckpointError: the run is another one, or a checkpoint cannot be read.
+            CheckpointError: the run is another one, or under way in another process, or a checkpoint
+                cannot be read.
         """
         of, step = self._by_main(
             lambda: self._opened(about(self.trained.frozen()), resume, from_step)
@@ -184,6 +193,7 @@ class Keeper:
         self, about: dict[str, Any], resume: bool, from_step: int | None
     ) -> tuple[str, int | None]:
         """What tells the run from others, and the step to go on from."""
+        self._claims.enter_context(claimed(self.run.path))
         of, begun_with = sha256_of_identity(about), self.trained.sha256()
         if not (resume and self.run.holds_run):
             self.run.begin(

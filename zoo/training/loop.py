@@ -103,7 +103,7 @@ def train(
 
     Raises:
         CheckpointError: the run cannot be logged or kept, or cannot be resumed: it is another run, or
-            its checkpoint is not whole.
+            its checkpoint is not whole, or it is under way in another process.
         DataError: the dataset is too small, a picture cannot be read, or the loss is not finite.
         FolderError: the folder holds a run, or something else.
         RunStopped: a signal came, and the run was kept.
@@ -129,7 +129,7 @@ def train(
     trackers = Trackers(recipe.trackers, run)
     accelerator = make_accelerator(device)
     keep_freed_memory()
-    with _repeatable(device):
+    with _repeatable(device), ExitStack() as open_run:
         set_seed(recipe.seed)
         model.to(memory_format=torch.channels_last)
         feed: Feed | StreamFeed
@@ -138,7 +138,10 @@ def train(
         else:
             feed = Feed(model, pairs, recipe, progress, teacher=teacher)
         model.train()
-        keeper = None if run is None else Keeper(run, recipe, model, feed.processes)
+        keeper = None
+        if run is not None:
+            keeper = Keeper(run, recipe, model, feed.processes)
+            open_run.callback(keeper.close)
         parallel = parallelise(model, recipe, accelerator)
         optimizer = make_optimizer(parallel.model, recipe)
         per_epoch = feed.steps_per_epoch
