@@ -10,8 +10,9 @@ import torch
 from PIL import Image, ImageColor
 
 import layouts
+from zoo.data.columns import Columns
 from zoo.data.stream import stream
-from zoo.errors import DataError, SpecError
+from zoo.errors import CheckpointError, DataError, SpecError
 from zoo.recipe import Recipe
 from zoo.training.loop import train
 from zoo.training.stream_feed import Sequence, StreamFeed
@@ -55,6 +56,33 @@ def told(batches):
         (batch.image_ids.tolist(), batch.text_ids.tolist(), batch.pictures.double().sum().item())
         for batch in batches
     ]
+
+
+OTHERWISE = {
+    "columns": (
+        {"columns": Columns(caption="alt")},
+        r"the columns of the split 'train' are others",
+    ),
+    "split": ({"split": "test"}, r'the split of the data .train. was "train" and is "test"'),
+    "block": ({"block": 5}, r"the block of the data .train. was 4 and is 5"),
+    "seed": ({"seed": 1}, r"the seed of the data .train. was 0 and is 1"),
+}
+
+
+@pytest.mark.parametrize("other", OTHERWISE)
+def test_a_run_goes_on_from_the_same_stream_or_not(model, streamed, tmp_path, other):
+    given, said = OTHERWISE[other]
+    root = shards(tmp_path / "shards", (8, 8))
+    asked = streamed(steps=4, checkpoint={"steps": 2})
+    train(model("full"), stream(root, block=4, split="train"), asked, folder=tmp_path / "run")
+    with pytest.raises(CheckpointError, match=said):
+        train(
+            model("full"),
+            stream(root, **{"block": 4, "split": "train", **given}),
+            asked,
+            folder=tmp_path / "run",
+            resume=True,
+        )
 
 
 @pytest.mark.parametrize("sizes", [(23,), (5, 9, 9), (2, 3, 1, 4, 2, 3, 1, 2, 3, 2)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,22 @@ def fingerprint(
 
     A picture's file is read once, and remembered while it stays as it is; one that cannot be read has
     no content. Of a stream: the number of shards, and a hash over their names, their sizes, and the
-    first and last megabyte of each, as reading all would take as long as an epoch.
+    first and last megabyte of each, as reading all would take as long as an epoch; and what of them
+    is read, and in what order: columns, split, block and seed.
     """
     if isinstance(pairs, Stream):
         digest = hashlib.sha256()
         for shard in pairs.shards:
             digest.update(_of_file(Path(shard.name)))
-        return {"shards": len(pairs.shards), "content": digest.hexdigest()}
+        columns = dict.fromkeys(json.dumps(asdict(each.columns)) for each in pairs.shards)
+        return {
+            "shards": len(pairs.shards),
+            "content": digest.hexdigest(),
+            "columns": [json.loads(each) for each in columns],
+            "split": pairs.split,
+            "block": pairs.block,
+            "seed": pairs.seed,
+        }
     distinct = list(dict.fromkeys(pair.picture for pair in pairs))
     unread: dict[int, Unread] = {}
     found = iter(picture_hashes(distinct, progress, workers=workers, unread=unread))

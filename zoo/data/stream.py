@@ -26,6 +26,10 @@ class Shard(Protocol):
     def name(self) -> str:
         """Its file, for messages."""
 
+    @property
+    def columns(self) -> Columns:
+        """Where its pictures and captions are."""
+
     def read(self, start: int) -> Iterator[tuple[int, Pair | None]]:
         """Each sample's pair (None: it lacks something), and where the following one begins."""
 

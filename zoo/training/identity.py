@@ -118,9 +118,12 @@ def _in_words(path: str, then: Any, now: Any) -> str:
         return "the weights of the teacher are others"
     if first == "data":
         split, _, what = rest.rpartition(".")
-        if what in ("captions", "pictures", "content"):
+        if what in ("captions", "pictures", "content", "columns"):
             return f"the {what} of the split {split!r} are others"
-        path = f"the number of {what} of the split {split!r}" if split else f"the data {rest!r}"
+        if what in ("split", "block", "seed"):
+            path = f"the {what} of the data {split!r}"
+        else:
+            path = f"the number of {what} of the split {split!r}" if split else f"the data {rest!r}"
     elif first == "spec":
         path = rest
     return f"{path} was {_shown(then)} and is {_shown(now)}"
