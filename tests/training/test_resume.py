@@ -503,11 +503,14 @@ def test_one_run_at_a_time(model, pairs, recipe, tmp_path):
 
 def test_a_forked_process_holds_no_run(tmp_path):
     read, write = os.pipe()
+    runs, told = os.pipe()
     with claimed(tmp_path / "run"):
         child = os.fork()
         if not child:
+            os.write(told, b"-")
             os.read(read, 1)
             os._exit(0)
+        os.read(runs, 1)
     try:
         with claimed(tmp_path / "run"):
             pass
