@@ -15,7 +15,7 @@ from zoo.errors import RegistryError, SpecError, UnknownNameError
 from zoo.registry import Catalog, Component
 from zoo.registry.deprecation import warn_if_deprecated
 
-__all__ = ["Layered", "is_spec_file", "layers_of"]
+__all__ = ["Layered", "is_spec_file", "layers_of", "read_table"]
 
 _REFS = (("image", "encoder"), ("image", "head"), ("text", "encoder"), ("text", "head"), ("loss",))
 _NAMED = (("train", "optimizer"), ("train", "schedule"))
@@ -85,7 +85,7 @@ def layers_of(
         first, layered = source.get("base"), _based(dict(source), "spec", names, ())
     elif is_spec_file(source):
         path = Path(source)
-        data = {"name": path.stem, **_read(path)}
+        data = {"name": path.stem, **read_table(path)}
         first, layered = data.get("base"), _based(data, str(path), names, ())
     else:
         first = _model_name(source)
@@ -154,7 +154,12 @@ def _based(data: dict[str, Any], source: str, names: Catalog, trail: tuple[str, 
     return below.over(data, source)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_table(path: Path, what: str = "spec") -> dict[str, Any]:
+    """The table in a .toml or .json file; `what` it is meant to be, for messages.
+
+    Raises:
+        SpecError: it cannot be read, or holds no table.
+    """
     try:
         text = path.read_text(encoding="utf-8")
         data = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
@@ -163,7 +168,7 @@ def _read(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise SpecError(f"{path}: not valid {path.suffix[1:].upper()}: {error}") from error
     if not isinstance(data, dict):
-        raise SpecError(f"{path}: a spec is a table, not {type(data).__name__}")
+        raise SpecError(f"{path}: a {what} is a table, not {type(data).__name__}")
     return data
 
 
@@ -176,7 +181,7 @@ def _recipe(file: object) -> dict[str, Any]:
     path = Path(file)
     if not is_spec_file(str(path)):
         raise SpecError(f"{path}: a recipe is a .toml or .json file")
-    data = _read(path)
+    data = read_table(path)
     if set(data) != {"train"}:
         found = ", ".join(sorted(set(data) - {"train"})) or "nothing"
         raise SpecError(

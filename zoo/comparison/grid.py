@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from zoo.errors import SpecError, suggestion
-from zoo.spec_layers import is_spec_file
+from zoo.spec_layers import is_spec_file, read_table
 
 __all__ = ["Grid", "Variation", "Varied", "grid_of", "is_grid_file", "read_grid", "variations"]
 
@@ -66,7 +65,7 @@ class Variation:
 
 def is_grid_file(path: str) -> bool:
     """Whether a file is a grid rather than a spec: by what stands in it."""
-    return is_spec_file(path) and bool(_LIKE_A_GRID & _read(Path(path)).keys())
+    return is_spec_file(path) and bool(_LIKE_A_GRID & read_table(Path(path), "grid").keys())
 
 
 def read_grid(path: Path) -> Grid:
@@ -75,7 +74,7 @@ def read_grid(path: Path) -> Grid:
     Raises:
         SpecError: it cannot be read, or has something else in it; the message names the key.
     """
-    data = _read(path)
+    data = read_table(path, "grid")
     base = data.get("base")
     if isinstance(base, str) and is_spec_file(base):
         data["base"] = str(path.parent / base)
@@ -165,20 +164,6 @@ def _label(value: Any) -> str:
         args = value.get("args", {})
         return " ".join([str(value["name"]), *(f"{key}={args[key]}" for key in args)])
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-        data = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except OSError as error:
-        raise SpecError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise SpecError(f"{path}: not valid {path.suffix[1:].upper()}: {error}") from error
-    if not isinstance(data, dict):
-        raise SpecError(f"{path}: a grid is a table, not {type(data).__name__}")
-    data.pop("$schema", None)
-    return data
 
 
 def _fault(error: Any, source: str) -> str:
