@@ -1,6 +1,7 @@
 """Cells as they run: equal to a training by itself, kept, taken up again, and failing one by one."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -39,6 +40,21 @@ def test_a_cell_is_a_training_by_itself(grid, compared, data, base):
     assert cost.pairs_per_second == pytest.approx(8 * cost.steps / cost.train_seconds)
     assert results[3].spec["train"]["seed"] == 5
     assert results[0].ranks != results[1].ranks
+
+
+def test_pairs_a_second_are_of_pairs_that_trained(grid, data, tmp_path):
+    """With two pictures of each concept a step draws one of them, and no batch has more."""
+    cells = resolve_cells(grid(variation=[{"name": "it"}], train={"batch_size": 24}))
+    dataset = open_dataset(data)
+    twins = [
+        replace(pair, concept=f"{number // 2}")
+        for number, pair in enumerate(dataset.splits["train"])
+    ]
+    dataset = replace(dataset, splits={**dataset.splits, "train": twins})
+    (result,) = run_cells(cells, dataset, Results(tmp_path / "cells"))
+    cost = result.cost
+    assert cost.steps == 2
+    assert cost.pairs_per_second == pytest.approx(12 * cost.steps / cost.train_seconds)
 
 
 def test_only_what_is_missing_runs(grid, compared, tmp_path):

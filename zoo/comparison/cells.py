@@ -23,7 +23,8 @@ from zoo.training.optimizer import check_optimizer
 
 __all__ = ["Cell", "data_key", "resolve_cells"]
 
-_FORMAT = 1
+_FORMAT = 2
+"""Another one where what older cells measured is no longer right."""
 _LIBRARIES = ("clip-zoo", "torch", "torchvision", "timm", "transformers", "pillow")
 _WITHOUT_EFFECT: Any = {
     "name": True,

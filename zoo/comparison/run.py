@@ -122,8 +122,8 @@ def _run(
     model.eval()
     if recipe.keep == "fp16":
         round_to_half(model)
-    pace = _seconds_a_step([at for at, _ in steps], began)
-    batch = min(recipe.batch_size or 1, len(pairs))
+    since, timed = _timed(steps, began)
+    seconds = timed[-1][0] - since
     ranks = {
         role: _ranks(model, dataset.split(each), cell)
         for role, each in (("validation", validation), ("test", test))
@@ -135,8 +135,8 @@ def _run(
         trainable=sum(each.numel() for each in trainable),
         parameters=sum(each.numel() for each in model.parameters()),
         steps=len(steps),
-        train_seconds=pace * len(steps),
-        pairs_per_second=batch / pace,
+        train_seconds=seconds * len(steps) / len(timed),
+        pairs_per_second=sum(step.pairs for _, step in timed) / seconds,
         gflop_per_picture=_gflop(model),
         seconds=time.perf_counter() - started,
     )
@@ -159,11 +159,11 @@ def _ranks(model: CLIP, pairs: list[Pair], cell: Cell) -> Ranks:
     )
 
 
-def _seconds_a_step(times: Sequence[float], began: float) -> float:
-    """From the end of the first step on, before which features are computed; of one step, all."""
-    if len(times) < 2:
-        return times[-1] - began
-    return (times[-1] - times[0]) / (len(times) - 1)
+def _timed(
+    steps: Sequence[tuple[float, Step]], began: float
+) -> tuple[float, Sequence[tuple[float, Step]]]:
+    """Steps with no preparation in their time, and since when: all after the first; or the only one."""
+    return (steps[0][0], steps[1:]) if len(steps) > 1 else (began, steps)
 
 
 def _gflop(model: CLIP) -> float:
