@@ -103,10 +103,29 @@ def test_the_interval_is_that_of_a_bootstrap_by_hand():
         ours, theirs = random.integers(3, size=3), random.integers(2, size=2)
         drawn.append(one[ours][:, concepts].mean() - other[theirs][:, concepts].mean())
     low, high = np.quantile(drawn, [0.05, 0.95])
-    found = difference(torch.tensor(one), torch.tensor(other), Resampling(20_000, 0.9))
+    found = difference([torch.tensor(one)], [torch.tensor(other)], Resampling(20_000, 0.9))
     assert found.value == pytest.approx(one.mean() - other.mean())
     assert found.low == pytest.approx(low, abs=0.004)
     assert found.high == pytest.approx(high, abs=0.004)
+
+
+def test_of_several_models_each_draws_seeds_of_its_own():
+    random = np.random.default_rng(4)
+    models = [random.random((seeds, 40)) + random.random((seeds, 1)) for seeds in (3, 2, 3, 4)]
+    drawn = []
+    for _ in range(20_000):
+        concepts = random.integers(40, size=40)
+        seeds = [random.integers(len(each), size=len(each)) for each in models]
+        means = [each[rows][:, concepts].mean() for each, rows in zip(models, seeds, strict=True)]
+        drawn.append((means[0] + means[1]) / 2 - (means[2] + means[3]) / 2)
+    low, high = np.quantile(drawn, [0.05, 0.95])
+    ours, theirs = ([torch.tensor(each) for each in some] for some in (models[:2], models[2:]))
+    found = difference(ours, theirs, Resampling(20_000, 0.9))
+    assert found.value == pytest.approx(
+        (models[0].mean() + models[1].mean() - models[2].mean() - models[3].mean()) / 2
+    )
+    assert found.low == pytest.approx(low, abs=0.01)
+    assert found.high == pytest.approx(high, abs=0.01)
 
 
 def test_the_interval_of_a_mean_and_where_there_is_none():
@@ -116,5 +135,5 @@ def test_the_interval_of_a_mean_and_where_there_is_none():
     assert 0 <= found.low < 0.625 < found.high <= 1
     one = mean(torch.tensor([[1.0], [0.0]]))
     assert (one.value, one.low, one.high) == (0.5, None, None)
-    same = difference(values, values)
+    same = difference([values], [values])
     assert same.value == 0.0

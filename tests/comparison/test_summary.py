@@ -8,7 +8,7 @@ from zoo.comparison.cells import resolve_cells
 from zoo.comparison.markdown import to_markdown
 from zoo.comparison.page import to_html
 from zoo.comparison.results import Cost, Ranks, Result
-from zoo.comparison.statistics import sign_flip_p
+from zoo.comparison.statistics import difference, sign_flip_p
 from zoo.comparison.summary import Metric, Summary, summarise
 from zoo.errors import DataError, SpecError
 
@@ -109,6 +109,12 @@ def test_an_axis_is_averaged_over_the_others(made):
         assert by_loss[name].variations == 2
     gap = torch.tensor(test[[0, 1]].mean((0, 1)) - test[[2, 3]].mean((0, 1)))
     assert by_loss["info-nce"].difference.p == sign_flip_p(gap)
+    hits, ranked = torch.tensor(test), np.argsort(-validation.mean((1, 2)))
+    heads = list(dict.fromkeys(int(number) % 2 for number in ranked))
+    expected = difference([hits[head] for head in heads], [hits[2 + head] for head in heads])
+    interval = by_loss["info-nce"].difference.interval
+    assert interval.value == pytest.approx(expected.value)
+    assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high))
 
 
 def test_an_axis_leaves_out_combinations_that_are_not_whole(made):
@@ -124,13 +130,22 @@ def test_an_axis_leaves_out_combinations_that_are_not_whole(made):
     )
 
 
-def test_a_variation_with_a_seed_that_failed_has_the_others(made):
+def test_a_variation_with_a_seed_that_failed_ranks_last(made):
     cells, results = made
-    failed = results[0].model_copy(update={"ranks": None, "cost": None, "error": "no"})
-    found = summarise(cells, [failed, *results[1:]], base="tiny", data=SAID)
-    (entry,) = (each for each in found.entries if each.name == "info-nce, linear")
-    assert entry.seeds == [1]
+    best = int(shares(results, "validation").mean((1, 2)).argmax())
+    failed = results[2 * best].model_copy(update={"ranks": None, "cost": None, "error": "no"})
+    gone = [*results[: 2 * best], failed, *results[2 * best + 1 :]]
+    found = summarise(cells, gone, base="tiny", data=SAID)
+    *_, entry = found.entries
+    assert entry.name == cells[2 * best].variation.name
+    assert (entry.seeds, entry.failed) == ([1], [0])
     assert entry.metrics["test"]["image_to_text.recall@1"].sd is None
+    assert entry.metrics["validation"]["image_to_text.recall@1"].mean > max(
+        each.metrics["validation"]["image_to_text.recall@1"].mean for each in found.entries[:-1]
+    )
+    assert f"| 4 | {entry.name} | 1 of 2 |" in to_markdown(found)
+    assert "models with a failed seed rank last" in to_markdown(found)
+    assert "1 of 2" in to_html(found, cells)
 
 
 def test_cells_judged_on_different_concepts_are_not_compared(made):

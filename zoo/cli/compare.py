@@ -158,7 +158,14 @@ def _grid(
 
 
 def _print(summary: Summary) -> None:
-    from zoo.comparison.markdown import method, said_difference, said_p, said_share, said_spread
+    from zoo.comparison.markdown import (
+        method,
+        said_difference,
+        said_p,
+        said_seeds,
+        said_share,
+        said_spread,
+    )
 
     console = out()
     if not summary.entries:
@@ -181,7 +188,7 @@ def _print(summary: Summary) -> None:
         shown.add_row(
             str(each.place),
             each.name,
-            str(len(each.seeds)),
+            said_seeds(each),
             said_spread(each.metrics["validation"][summary.metric]),
             said_spread(each.metrics["test"][summary.metric]),
             said_difference(each.difference),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from zoo.comparison.summary import Difference, Interval, Level, Spread, Summary
+from zoo.comparison.summary import Difference, Entry, Interval, Level, Spread, Summary
 
 __all__ = [
     "axes",
@@ -14,6 +14,7 @@ __all__ = [
     "said_difference",
     "said_metric",
     "said_p",
+    "said_seeds",
     "said_share",
     "said_spread",
     "to_markdown",
@@ -36,7 +37,7 @@ def ranking(summary: Summary) -> str:
         (
             str(each.place),
             each.name,
-            str(len(each.seeds)),
+            said_seeds(each),
             said_spread(each.metrics["validation"][summary.metric]),
             said_spread(each.metrics["test"][summary.metric]),
             said_difference(each.difference),
@@ -62,7 +63,7 @@ def failures(summary: Summary) -> str:
     if not summary.failed:
         return ""
     said = [f"- {each.name}, seed {each.seed}: {each.error}" for each in summary.failed]
-    return "\n".join(["Failed, and in no average:", "", *said])
+    return "\n".join(["Failed, and in no average; models with a failed seed rank last:", "", *said])
 
 
 def method(summary: Summary) -> str:
@@ -102,6 +103,12 @@ def _axis(axis: str, levels: Sequence[Level]) -> str:
 def said_metric(name: str) -> str:
     """`image→text recall@1`."""
     return name.replace("_to_", "→").replace(".", " ")
+
+
+def said_seeds(entry: Entry) -> str:
+    """How many there are, and of how many where some failed."""
+    there = len(entry.seeds)
+    return f"{there} of {there + len(entry.failed)}" if entry.failed else str(there)
 
 
 def said_spread(found: Spread) -> str:

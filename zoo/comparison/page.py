@@ -11,6 +11,7 @@ from zoo.comparison.markdown import (
     said_difference,
     said_metric,
     said_p,
+    said_seeds,
     said_share,
     said_spread,
 )
@@ -47,7 +48,8 @@ def to_html(summary: Summary, cells: Sequence[Cell]) -> str:
 def _sections(summary: Summary, cells: Sequence[Cell]) -> Iterator[Section]:
     if summary.failed:
         said = [(f"{each.name}, seed {each.seed}", each.error) for each in summary.failed]
-        yield Section("Failed", [notes(said, kind="error")])
+        why = "In no average, and models with a failed seed rank last."
+        yield Section("Failed", [why, notes(said, kind="error")])
     if summary.entries:
         yield Section("Ranking", [_ranking(summary), method(summary)])
         yield Section("Quality and cost", list(_charts(summary)))
@@ -87,7 +89,7 @@ def _ranking(summary: Summary) -> str:
         (
             each.name,
             each.place,
-            len(each.seeds),
+            said_seeds(each),
             said_spread(each.metrics["validation"][summary.metric]),
             said_spread(each.metrics["test"][summary.metric]),
             _unbroken(said_difference(each.difference)),

@@ -56,15 +56,17 @@ def sign_flip_p(
 
 
 def difference(
-    one: Float[Tensor, "seeds units"],
-    other: Float[Tensor, "others units"],
+    ones: Sequence[Float[Tensor, "_seeds units"]],
+    others: Sequence[Float[Tensor, "_seeds units"]],
     resampling: Resampling | None = None,
 ) -> Estimate:
-    """The mean of one less that of the other, with a bootstrap interval over concepts and seeds.
+    """The mean of some models less that of others, with a bootstrap interval over concepts and seeds.
 
-    Concepts are drawn for both alike, seeds for each by themselves.
+    Concepts are drawn for all alike, seeds for each model by themselves; which models there are is
+    not drawn.
     """
-    return _bootstrap([one, other], [1.0, -1.0], resampling or Resampling())
+    shares = [1 / len(ones)] * len(ones) + [-1 / len(others)] * len(others)
+    return _bootstrap([*ones, *others], shares, resampling or Resampling())
 
 
 def mean(values: Float[Tensor, "seeds units"], resampling: Resampling | None = None) -> Estimate:
@@ -85,10 +87,10 @@ def holm(values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def _bootstrap(models: Sequence[Tensor], signs: Sequence[float], how: Resampling) -> Estimate:
-    """A signed sum of means of `(seeds, units)`; of a single concept there is no interval."""
+def _bootstrap(models: Sequence[Tensor], shares: Sequence[float], how: Resampling) -> Estimate:
+    """A sum of shares of means of `(seeds, units)`; of a single concept there is no interval."""
     doubles = [each.double() for each in models]
-    value = sum(sign * each.mean().item() for sign, each in zip(signs, doubles, strict=True))
+    value = sum(share * each.mean().item() for share, each in zip(shares, doubles, strict=True))
     units = doubles[0].shape[1]
     if units < 2:
         return Estimate(value, None, None)
@@ -99,9 +101,9 @@ def _bootstrap(models: Sequence[Tensor], signs: Sequence[float], how: Resampling
         rows = min(step, how.draws - start)
         concepts = _shares(rows, units, generator)
         total = torch.zeros(rows, dtype=torch.float64)
-        for sign, each in zip(signs, doubles, strict=True):
+        for share, each in zip(shares, doubles, strict=True):
             seeds = _shares(rows, len(each), generator)
-            total += sign * (concepts @ each.T * seeds).sum(1)
+            total += share * (concepts @ each.T * seeds).sum(1)
         drawn.append(total)
     ends = torch.tensor([(1 - how.level) / 2, (1 + how.level) / 2], dtype=torch.float64)
     low, high = torch.cat(drawn).quantile(ends).tolist()

@@ -109,6 +109,8 @@ class Entry(_Data):
     labels: dict[str, str]
     changes: dict[str, Any]
     seeds: list[int]
+    failed: list[int] = []
+    """Seeds without a result, which may well be the worse ones: it ranks after all that have none."""
     metrics: dict[Split, dict[str, Spread]]
     """By split and metric, such as `image_to_text.recall@1`."""
     test: Interval
@@ -179,17 +181,22 @@ def summarise(
     chosen = Metric.of(metric)
     _check_same_concepts(cells, results)
     groups: dict[str, list[tuple[Cell, Result]]] = {}
+    failed: dict[str, list[int]] = {}
     for cell, result in zip(cells, results, strict=True):
-        if not result.failed:
+        if result.failed:
+            failed.setdefault(cell.variation.name, []).append(cell.seed)
+        else:
             groups.setdefault(cell.variation.name, []).append((cell, result))
     by_validation = {
         name: _values(group, "validation", chosen).mean().item() for name, group in groups.items()
     }
-    order = sorted(groups, key=lambda name: (-by_validation[name], groups[name][0][1].key))
+    order = sorted(
+        groups, key=lambda name: (name in failed, -by_validation[name], groups[name][0][1].key)
+    )
     values = {name: _values(groups[name], "test", chosen) for name in order}
-    differences = _differences([values[name] for name in order])
+    differences = _differences([[values[name]] for name in order])
     entries = [
-        _entry(place, groups[name], values[name], differences[place - 1])
+        _entry(place, groups[name], failed.get(name, []), values[name], differences[place - 1])
         for place, name in enumerate(order, 1)
     ]
     whole = [result for result in results if not result.failed]
@@ -239,12 +246,17 @@ def _values(group: Sequence[tuple[Cell, Result]], split: Split, metric: Metric) 
     return torch.stack([metric.of_concepts((each.ranks or {})[split]) for _, each in group])
 
 
-def _differences(values: Sequence[Tensor]) -> list[Difference | None]:
-    """Of each to the first, which has none; p values corrected for all of them."""
+def _differences(values: Sequence[Sequence[Tensor]]) -> list[Difference | None]:
+    """Of each to the first, which has none; p values corrected for all of them.
+
+    Args:
+        values: of each one or several models, `(seeds, concepts)`.
+    """
     if not values:
         return []
+    means = [torch.stack([model.mean(0) for model in models]).mean(0) for models in values]
     best, *others = values
-    found = [sign_flip_p(each.mean(0) - best.mean(0)) for each in others]
+    found = [sign_flip_p(each - means[0]) for each in means[1:]]
     made = [
         Difference(interval=_interval(difference(each, best)), p=p, corrected=corrected)
         for each, p, corrected in zip(others, found, holm(found), strict=True)
@@ -255,6 +267,7 @@ def _differences(values: Sequence[Tensor]) -> list[Difference | None]:
 def _entry(
     place: int,
     group: Sequence[tuple[Cell, Result]],
+    failed: list[int],
     test: Tensor,
     to_best: Difference | None,
 ) -> Entry:
@@ -274,6 +287,7 @@ def _entry(
         labels=dict(cell.variation.labels),
         changes=dict(cell.variation.changes),
         seeds=[each.seed for each, _ in group],
+        failed=failed,
         metrics=metrics,
         test=_interval(mean(test)),
         difference=to_best,
@@ -297,25 +311,23 @@ def _axes(ranked: Sequence[tuple[Cell, float, Tensor]]) -> dict[str, list[Level]
         for cell, validation, test in gridded:
             labels = cell.variation.labels
             others = tuple(labels[each] for each in labels if each != axis)
-            blocks.setdefault(others, {})[labels[axis]] = (validation, test.mean(0))
+            blocks.setdefault(others, {})[labels[axis]] = (validation, test)
         said = list(dict.fromkeys(cell.variation.labels[axis] for cell, *_ in gridded))
         whole = [block for block in blocks.values() if len(block) == len(said)]
         if len(said) < 2 or not whole:
             continue
         by_validation = {value: fmean(block[value][0] for block in whole) for value in said}
         order = sorted(said, key=lambda value: -by_validation[value])
-        tests = [torch.stack([block[value][1] for block in whole]).mean(0) for value in order]
+        tests = [[block[value][1] for block in whole] for value in order]
         found[axis] = [
             Level(
                 value=value,
                 variations=len(whole),
                 validation=by_validation[value],
-                test=test.mean().item(),
+                test=fmean(model.mean().item() for model in test),
                 difference=to_best,
             )
-            for value, test, to_best in zip(
-                order, tests, _differences([each[None] for each in tests]), strict=True
-            )
+            for value, test, to_best in zip(order, tests, _differences(tests), strict=True)
         ]
     return found
 
