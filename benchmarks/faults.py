@@ -1,7 +1,8 @@
 """Kills runs at random moments, resumes them, and counts those that end as one that was left alone.
 
 With 0 and 4 workers, 1 and 2 processes, pairs in a list and streamed; every second kill comes while a
-checkpoint is being written.
+checkpoint is being written. It ends with status 1 if a run ends otherwise, or if no kill left a
+checkpoint half written.
 """
 
 from __future__ import annotations
@@ -43,16 +44,21 @@ def main() -> None:
             )
     kills = sum(each.kills for each in rows)
     identical = sum(each.kills for each in rows if each.identical)
+    in_checkpoint = sum(each.in_checkpoint for each in rows)
     print(f"{kills} kills; {identical} of them in runs that end with the same weights and log")
     if options.json:
         figures = {
             "kills": kills,
             "identical": identical,
-            "in_checkpoint": sum(each.in_checkpoint for each in rows),
+            "in_checkpoint": in_checkpoint,
             "cells": len(rows),
             "seconds": round(time.perf_counter() - began),
         }
         print(json.dumps({**figures, "ratios": {}}))
+    if identical < kills:
+        raise SystemExit(f"{kills - identical} of {kills} kills are in runs that ended otherwise")
+    if not in_checkpoint:
+        raise SystemExit("no kill left a checkpoint half written, which is what they are for")
 
 
 if __name__ == "__main__":

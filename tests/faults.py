@@ -128,11 +128,12 @@ def battered(
 ) -> Outcome:
     """A run that is killed so many times, and resumed each time, at last to its end.
 
-    Every second kill comes while a checkpoint is being written, the others at any moment.
+    Every second kill comes while a checkpoint is being written, the others at any moment. Where none
+    left a checkpoint half written, there are some more.
     """
     name = _name(cell, f"battered-{chance.random()}")
     folder, outcome = made.folder / name, Outcome()
-    while outcome.kills < kills:
+    while outcome.kills < kills or (not outcome.in_checkpoint and outcome.kills < 5 * kills):
         pids = made.start(cell, name)
         checkpoints = folder / "checkpoints"
         if outcome.kills % 2:
