@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ import zoo
 from zoo.data.pairs import Pair
 from zoo.errors import CheckpointError, DataError, SpecError
 from zoo.report.results import Reported
+from zoo.training import run_folder
 from zoo.training.claim import claimed
 from zoo.training.guards import Guards
 from zoo.training.loop import train
@@ -517,6 +519,35 @@ def test_a_forked_process_holds_no_run(tmp_path):
     finally:
         os.write(write, b"-")
         os.waitpid(child, 0)
+
+
+@pytest.mark.parametrize("replaces", [False, True])
+@pytest.mark.parametrize("at", ["run.json", "checkpoints"])
+def test_killed_as_it_begins_it_is_begun_by_the_command_that_resumes(
+    begun, model, pairs, recipe, tmp_path, monkeypatch, replaces, at
+):
+    folder = begun[0] if replaces else RunFolder(tmp_path / "new")
+    if replaces:
+        folder.model.mkdir()
+    asked = recipe(steps=4, sampling="pair", checkpoint={"steps": 2})
+
+    def killed(path, *given, **options):
+        if path.name == at:
+            raise KeyboardInterrupt
+        return made(path, *given, **options)
+
+    of, name = (run_folder, "write_json") if at == "run.json" else (Path, "mkdir")
+    made = getattr(of, name)
+    with monkeypatch.context() as patched:
+        patched.setattr(of, name, killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(model("full"), pairs, asked, folder=folder.path, overwrite=replaces)
+    train(model("full"), pairs, asked, folder=folder.path, resume=True)
+    whole = RunFolder(tmp_path / "whole")
+    train(model("full"), pairs, asked, folder=whole.path)
+    assert folder.log.read_bytes() == whole.log.read_bytes()
+    names = {each.name for each in whole.path.iterdir()} | ({"model"} if replaces else set())
+    assert {each.name for each in folder.path.iterdir()} == names
 
 
 def test_an_observer_goes_on_where_it_was(model, pairs, recipe, tmp_path):

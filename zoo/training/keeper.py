@@ -204,6 +204,7 @@ class Keeper:
         check_same(said["run"], about, str(self.run.path))
         checkpoints = Checkpoints(self.run.checkpoints, of)
         checkpoints.tidy()
+        self.run.tidy()
         kept = checkpoints.newest() if from_step is None else checkpoints.read(from_step)
         if kept is None and said["begun_with"] != begun_with:
             raise CheckpointError(

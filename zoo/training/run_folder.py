@@ -39,6 +39,8 @@ class RunFolder:
         """What a report shows beside the logs."""
         self.not_finite = self.path / "not-finite"
         """The batch whose loss was no number, if there was one."""
+        self._former = self.path / ".former.draft"
+        """While another run takes its place: what a former one wrote."""
 
     @property
     def holds_run(self) -> bool:
@@ -61,6 +63,8 @@ class RunFolder:
                     "code), replace it by --overwrite, or choose another folder"
                 )
             return
+        if self._former.is_dir():  # killed as a run was being replaced
+            return
         others = sorted(each.name for each in self.path.iterdir() if each.name[0] != ".")
         if others:
             listed = ", ".join(others[:3]) + (", …" if len(others) > 3 else "")
@@ -70,21 +74,40 @@ class RunFolder:
             )
 
     def begin(self, about: dict[str, Any]) -> None:
-        """Make it the folder of this run. Of a former one only its model stays, until it is replaced."""
+        """Make it the folder of this run. Of a former one only its model stays, until it is replaced.
+
+        Killed at any moment, it leaves a folder where a run may begin, or go on.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
-        for path in (
-            self.log,
-            self.timing,
-            self.report,
-            self.unreadable,
-            self.advice,
-            self.results,
-        ):
-            path.unlink(missing_ok=True)
-        for folder in (self.checkpoints, self.tensorboard, self.not_finite):
-            shutil.rmtree(folder, ignore_errors=True)
-        self.checkpoints.mkdir()
+        there = [
+            path
+            for path in (
+                self.about,  # first: without it, what is left is no run that could be gone on with
+                self.log,
+                self.timing,
+                self.report,
+                self.unreadable,
+                self.advice,
+                self.results,
+                self.checkpoints,
+                self.tensorboard,
+                self.not_finite,
+            )
+            if path.exists()
+        ]
+        if there:
+            self.tidy()
+            self._former.mkdir()
+            sync(self.path)
+            for path in there:
+                path.rename(self._former / path.name)
         write_json(self.about, {"format_version": _FORMAT_VERSION, **about})
+        self.checkpoints.mkdir()
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Clear away what is left of a run that this one replaced."""
+        shutil.rmtree(self._former, ignore_errors=True)
 
     def read_about(self) -> dict[str, Any]:
         """What `begin` was given.
