@@ -14,7 +14,7 @@ from PIL import Image
 
 import layouts
 from zoo.cli.console import resuming
-from zoo.training.stopping import stopping
+from zoo.training.stopping import bear_signals, stopping
 
 
 @pytest.fixture(scope="module")
@@ -190,3 +190,30 @@ def test_the_second_signal_acts_as_ever():
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_sigterm_that_is_told_twice_is_one(monkeypatch):
+    former = signal.signal(signal.SIGTERM, lambda *_: outside.append("acted"))
+    outside = []
+    try:
+        with stopping() as stop:
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert (stop.signal, outside) == (signal.SIGTERM, [])
+            monkeypatch.setattr("zoo.training.stopping._ECHO", 0.0)
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert outside == ["acted"]
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
+@pytest.mark.parametrize(("echo", "ends"), [(60.0, 0), (0.0, -signal.SIGTERM)])
+def test_a_reader_bears_sigterm_that_is_told_twice(monkeypatch, echo, ends):
+    monkeypatch.setattr("zoo.training.stopping._ECHO", echo)
+    child = os.fork()
+    if not child:
+        bear_signals(0)
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == ends
