@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 import zoo
 from zoo.assembly import plan
 from zoo.errors import RegistryError, SpecError, UnknownNameError, WeightsError
+from zoo.folder.half import round_to_half
 from zoo.recipe import Recipe
 from zoo.registry import catalog
 from zoo.training.start import take_start
@@ -245,6 +246,19 @@ def test_half_the_space(learned, tmp_path):
 def test_what_half_the_space_cannot_hold_is_refused(learned, tmp_path):
     model = zoo.build("learned")
     model.image_encoder.head.fc1.bias.data[0] = 1e5
-    with pytest.raises(WeightsError, match=r"not saved: image.head: fc1.bias holds infinity"):
+    with pytest.raises(
+        WeightsError,
+        match=r"not saved: image.head.fc1.bias: holds 100000, and float16 ends at 65,504; keep it in fl",
+    ):
         zoo.save(model, tmp_path / "half", half=True)
     assert not (tmp_path / "half").exists()
+    before = {name: each.clone() for name, each in model.state_dict().items()}
+    with pytest.raises(WeightsError, match=r"^image.head.fc1.bias: holds 100000, and float16 ends"):
+        round_to_half(model)
+    assert all(torch.equal(each, before[name]) for name, each in model.state_dict().items())
+    model.image_encoder.head.fc1.bias.data[0] = 65504.0
+    round_to_half(model)
+    for name, each in model.image_encoder.head.state_dict().items():
+        assert (
+            torch.equal(each, before[f"image_encoder.head.{name}"].half().float()) or "bias" in name
+        )

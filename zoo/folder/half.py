@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from zoo.errors import WeightsError
 from zoo.folder.parts import parts_of
 
 if TYPE_CHECKING:
@@ -15,22 +16,44 @@ if TYPE_CHECKING:
 __all__ = ["halved", "round_to_half"]
 
 
-def halved(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors with float32 ones as float16; beyond 65504, which it cannot hold, they are infinite."""
+def halved(state: Mapping[str, Tensor], path: str = "") -> dict[str, Tensor]:
+    """Tensors with float32 ones as float16.
+
+    Args:
+        path: what they are of, for messages.
+
+    Raises:
+        WeightsError: a finite number is beyond what float16 can hold; names the tensor.
+    """
     import torch
 
-    return {
-        name: tensor.half() if tensor.dtype == torch.float32 else tensor
-        for name, tensor in state.items()
-    }
+    made = {}
+    for name, tensor in state.items():
+        if tensor.dtype != torch.float32:
+            made[name] = tensor
+            continue
+        made[name] = tensor.half()
+        beyond = tensor[made[name].isinf() & tensor.isfinite()]
+        if len(beyond):
+            raise WeightsError(
+                f"{path}{'.' if path else ''}{name}: holds {beyond[0].item():.6g}, and float16 ends at "
+                f"{torch.finfo(torch.float16).max:,.0f}; keep it in float32 "
+                '(train.keep = "fp32", or half=False in code)'
+            )
+    return made
 
 
 def round_to_half(model: CLIP) -> None:
-    """Round every part that is not frozen, in place, to what float16 can hold."""
+    """Round every part that is not frozen, in place, to what float16 can hold.
+
+    Raises:
+        WeightsError: a finite number is beyond that; nothing was changed.
+    """
     import torch
 
+    states = [(path, part.state_dict()) for path, part, frozen in parts_of(model) if not frozen]
+    rounded = [halved(state, path) for path, state in states]
     with torch.no_grad():
-        for _, part, frozen in parts_of(model):
-            for tensor in part.state_dict().values():
-                if not frozen and tensor.dtype == torch.float32:
-                    tensor.copy_(tensor.half())
+        for (_, state), half in zip(states, rounded, strict=True):
+            for name, tensor in state.items():
+                tensor.copy_(half[name])

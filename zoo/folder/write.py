@@ -82,7 +82,7 @@ def save(
             state = module.state_dict()
             if half:
                 kinds = {name: tensor.dtype for name, tensor in state.items()}
-                state = halved(state)
+                state = halved(state, f"{target}: not saved: {path}")
                 as_loaded = {name: tensor.to(kinds[name]) for name, tensor in state.items()}
                 parts[path]["sha256"] = tensors_sha256(as_loaded)
             check_numbers(module, state, f"{target}: not saved: {path}")
