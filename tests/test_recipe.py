@@ -55,6 +55,10 @@ def recipe_of(**overrides):
         ({"checkpoint__minuts": 1}, r"unknown key 'minuts'; here belong steps, minutes, keep"),
         ({"checkpoint__keep": 0}, r"train.checkpoint.keep \(overrides\): .*equal to 1, not 0"),
         ({"checkpoint__save": "bst"}, r"train.checkpoint.save .*'last' or 'best', not 'bst'"),
+        (
+            {"splits": ["train", "validation"], "checkpoint__save": "best"},
+            r"checkpoint.save: the best is chosen by the split 'validation', which trains too",
+        ),
         ({"seed": -1}, r"train.seed \(overrides\): .*greater than or equal to 0, not -1"),
     ],
 )

@@ -260,6 +260,11 @@ class Recipe(_Data):
                 "evaluation.split: what is reported of the test split holds if it chooses nothing; "
                 "judge by another one"
             )
+        if self.checkpoint.save == "best" and self.evaluation.split in self.splits:
+            raise ValueError(
+                f"checkpoint.save: the best is chosen by the split {self.evaluation.split!r}, which trains "
+                'too and then chooses what it has learnt by heart; save the "last"'
+            )
         if self.stream and self.splits != ["train"]:
             raise ValueError("splits: a stream trains on its split train alone")
         if self.epoch_steps is not None and not self.stream:
