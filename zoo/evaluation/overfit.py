@@ -15,7 +15,7 @@ from zoo.data.pairs import Pair
 from zoo.errors import DataError, LossError, TrainingError
 from zoo.evaluation.judge import Judge
 from zoo.evaluation.retrieval import recall_at
-from zoo.recipe import Evaluation, Recipe, Schedule
+from zoo.recipe import Checkpoint, Evaluation, Recipe, Schedule
 from zoo.training.chance import chance_loss
 from zoo.training.features import Progress
 from zoo.training.guards import Advice
@@ -125,6 +125,7 @@ def overfit(
             "schedule": Schedule(name="constant", warmup=min(10, steps - 1)),
             "augmentation": Augmentation(),
             "evaluation": Evaluation(),
+            "checkpoint": Checkpoint(),
             "trackers": [],
             "stream": False,
             "guards": "advise",
