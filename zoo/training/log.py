@@ -97,8 +97,8 @@ class Log(Observer):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._loss, self._steps = state["sums"]["loss"], state["sums"]["steps"]
-        for name, file in self._files.items():
-            file.cut(state[name])
+        self._files["log"].cut(state["log"])
+        self._files["timing"].cut(state["timing"], needed=False)
 
 
 class _Lines:
@@ -136,16 +136,24 @@ class _Lines:
                 os.fsync(self._file.fileno())
         return {"bytes": self._bytes, "sha256": self._hash.hexdigest()}
 
-    def cut(self, mark: Mapping[str, Any]) -> None:
-        """Check that the file begins as it did at the mark; `open` cuts off what follows."""
+    def cut(self, mark: Mapping[str, Any], *, needed: bool = True) -> None:
+        """Go on from the mark; `open` cuts off what follows.
+
+        Args:
+            needed: whether it has to begin as it did then; a shorter one begins anew, if not.
+        """
         with faults_named(self.path):
             content = self.path.read_bytes() if self.path.exists() else b""
-        self._bytes, self._hash = mark["bytes"], hashlib.sha256(content[: mark["bytes"]])
-        if self._hash.hexdigest() != mark["sha256"]:
+        begun = content[: mark["bytes"]]
+        if needed and hashlib.sha256(begun).hexdigest() != mark["sha256"]:
             raise CheckpointError(
                 f"{self.path}: is not what the checkpoint goes on from: its first {mark['bytes']:,} "
-                "bytes are missing or changed; put the file back as the run wrote it"
+                "bytes are missing or changed; put the file back as the run wrote it, go on from an "
+                "earlier checkpoint with --from-step (from_step= in code), or begin anew with "
+                "--overwrite (overwrite=True in code)"
             )
+        if len(begun) == mark["bytes"]:
+            self._bytes, self._hash = len(begun), hashlib.sha256(begun)
 
     def close(self) -> None:
         if self._file is not None:
