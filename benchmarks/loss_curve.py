@@ -21,7 +21,8 @@ import zoo
 from zoo.data.pairs import Pair, load_dataset
 from zoo.recipe import Precision, Recipe
 from zoo.report.plots import Line, line_chart
-from zoo.training.loop import set_seed, train
+from zoo.training.execution import set_seed
+from zoo.training.loop import train
 
 WINDOW = 20
 """Steps that are averaged before curves are compared."""

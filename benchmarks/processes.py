@@ -28,10 +28,9 @@ def work(batch: int, size: int, precision: str) -> None:
     from zoo.memory import keep_freed_memory
     from zoo.recipe import Recipe
     from zoo.training.batch import Batch
-    from zoo.training.loop import make_accelerator
     from zoo.training.optimizer import make_optimizer, make_schedule
     from zoo.training.parallel import parallelise
-    from zoo.training.processes import Processes
+    from zoo.training.processes import Processes, make_accelerator
     from zoo.training.step import Stepper
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))

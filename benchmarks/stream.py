@@ -41,9 +41,9 @@ def resident() -> float:
 
 def streamed(folder: Path, count: int) -> dict[str, float]:
     from zoo.data.stream import stream
-    from zoo.training.stream_feed import Sequence
+    from zoo.training.stream_feed import Interleaved
 
-    sequence = Sequence(stream(folder), 8)
+    sequence = Interleaved(stream(folder), 8)
     for _ in range(FIRST):
         next(sequence)
     before, start = resident(), time.perf_counter()

@@ -27,7 +27,8 @@ from zoo.clip import CLIP
 from zoo.data.pairs import Pair, load_dataset, one_per_concept
 from zoo.evaluation.judge import Judge
 from zoo.recipe import Recipe
-from zoo.training.loop import set_seed, train
+from zoo.training.execution import set_seed
+from zoo.training.loop import train
 
 
 def main() -> None:

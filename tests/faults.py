@@ -23,7 +23,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-__all__ = ["CELLS", "Cell", "Outcome", "Runs", "battered", "runs", "whole"]
+__all__ = ["CELLS", "Cell", "Outcome", "Runs", "battered", "result", "runs", "whole"]
 
 STEPS, BATCH, PAIRS = 36, 6, 24
 _CLEAN, _KILLED = 0, -signal.SIGKILL
@@ -115,7 +115,7 @@ def whole(made: Runs, cell: Cell) -> tuple[dict[str, str], float]:
     status = made.ended()
     if any(status):
         raise RuntimeError(f"{cell}: a run that was left alone ended with {status}")
-    return _result(made.folder / _name(cell, "whole")), time.monotonic() - began
+    return result(made.folder / _name(cell, "whole")), time.monotonic() - began
 
 
 def battered(
@@ -160,7 +160,7 @@ def battered(
     status = made.ended()
     if any(status):
         raise RuntimeError(f"{cell}: the resumed run ended with {status}")
-    outcome.identical = _result(folder) == expected
+    outcome.identical = result(folder) == expected
     shutil.rmtree(folder)
     return outcome
 
@@ -194,7 +194,7 @@ def _complete(checkpoints: Path) -> bool:
     return any(checkpoints.glob("step-*")) if checkpoints.is_dir() else False
 
 
-def _result(folder: Path) -> dict[str, str]:
+def result(folder: Path) -> dict[str, str]:
     return {
         name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
         for name in ("final.safetensors", "log.jsonl")
@@ -229,6 +229,8 @@ def _serve() -> None:
 
 
 def _forked(asked: dict[str, Any], rank: int, count: int) -> None:
+    from zoo.errors import RunStopped
+
     if count > 1:
         os.environ |= {
             "RANK": str(rank),
@@ -249,6 +251,8 @@ def _forked(asked: dict[str, Any], rank: int, count: int) -> None:
         else:
             train_once(cell, folder, name, rank)
         status = 0
+    except RunStopped as stop:
+        status = 128 + stop.signal
     except SystemExit as end:
         status = end.code
     except BaseException:
@@ -357,7 +361,7 @@ def fill_disk(cell: Cell, folder: Path, name: str, size: int) -> None:
     said["left"] = sorted(each.name for each in (place / "checkpoints").iterdir())
     mount(100 * size, again=True)
     train_once(cell, folder, name, keep=100)
-    (folder / f"{name}.json").write_text(json.dumps({**said, "result": _result(place)}))
+    (folder / f"{name}.json").write_text(json.dumps({**said, "result": result(place)}))
 
 
 def _mounter(place: Path) -> Callable[..., None]:

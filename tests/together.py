@@ -5,21 +5,38 @@ from __future__ import annotations
 import copy
 import os
 from contextlib import suppress
+from unittest import mock
 
 import torch
 import torch.distributed as dist
 from words import Words
 
 import zoo
-from zoo.errors import RegistryError, ZooError
+from zoo.errors import DataError, RegistryError, RunStopped, ZooError
 from zoo.recipe import Recipe
+from zoo.training import precision
 from zoo.training.feed import Feed
-from zoo.training.loop import make_accelerator, train
+from zoo.training.loop import train
+from zoo.training.observer import Observer
 from zoo.training.optimizer import make_optimizer, make_schedule
 from zoo.training.parallel import parallelise
+from zoo.training.precision import Measured
+from zoo.training.processes import Processes, make_accelerator
 from zoo.training.step import Stepper
 
-__all__ = ["Plain", "build", "in_process", "recipe_of", "refused", "run", "step", "taken"]
+__all__ = [
+    "Plain",
+    "build",
+    "failing",
+    "in_process",
+    "precisions",
+    "recipe_of",
+    "refused",
+    "resumed",
+    "run",
+    "step",
+    "taken",
+]
 
 
 class Plain(torch.nn.Module):
@@ -179,18 +196,80 @@ def taken(case, pairs):
 def run(case, pairs):
     """The weights that a run ends with, and what was told of it."""
     built, teacher = build(case)
-    steps, epochs = [], []
+    steps, epochs, asked = [], [], []
     train(
         built,
         pairs,
         recipe_of(case),
         teacher=teacher,
-        judge=lambda: {"asked": 1.0},
+        judge=lambda: asked.append(1) or {"asked": 1.0},
         on_step=lambda each: steps.append(each.outcome),
         on_epoch=lambda each: epochs.append(each.metrics),
     )
     weights = {name: each.detach() for name, each in built.named_parameters()}
-    return {"weights": weights, "losses": [each.loss for each in steps], "metrics": epochs}
+    losses = [each.loss for each in steps]
+    return {"weights": weights, "losses": losses, "metrics": epochs, "asked": len(asked)}
+
+
+def failing(case, pairs):
+    """What each way of working together raises here, where it fails in one process or another."""
+    processes = Processes()
+
+    def fails(rank, error):
+        if processes.rank == rank:
+            raise error
+        return rank
+
+    ways = {
+        "all": lambda: processes.by_all(lambda: fails(1, DataError("no picture"))),
+        "first": lambda: processes.by_first(lambda: fails(0, PermissionError(13, "no room"))),
+        "turns": lambda: processes.in_turns(lambda: fails(0, DataError("no text"))),
+        "later turns": lambda: processes.in_turns(lambda: fails(1, RunStopped("told", 15))),
+    }
+    said = {}
+    for name, way in ways.items():
+        try:
+            way()
+        except Exception as error:
+            said[name] = type(error).__name__, str(error)
+    works = processes.by_all(lambda: 10 * processes.rank), processes.in_turns(lambda: "here")
+    return said, works, processes.by_first(lambda: processes.rank)
+
+
+def precisions(case, pairs):
+    """In which precision the encoder runs, where each process would measure another to be faster."""
+    built, _ = build(case)
+    seen = set()
+    built.image_encoder.encoder.register_forward_hook(
+        lambda *_: seen.add(torch.is_autocast_enabled("cpu"))
+    )
+    found = Measured(fp32=1.0 + dist.get_rank(), bf16=1.5)
+    with mock.patch.object(precision, "measured", return_value=found):
+        train(built, pairs, recipe_of({"recipe": {"precision": "auto", "steps": 2}}))
+    return found.faster, seen
+
+
+def resumed(case, pairs):
+    """The weights of a run, and of one that was broken off and resumed, in folders of its own."""
+
+    class BreakOff(Observer):
+        def on_step(self, step):
+            if step.number == 3:
+                raise KeyboardInterrupt
+
+    asked = recipe_of(case)
+    found = {}
+    for name in ("whole", "pieces"):
+        folder = f"{case['folder']}/{name}"
+        if name == "pieces":
+            with suppress(KeyboardInterrupt):
+                train(build(case)[0], pairs, asked, folder=folder, observers=[BreakOff()])
+        built, _ = build(case)
+        train(built, pairs, asked, folder=folder, resume=True)
+        own = {**dict(built.named_parameters()), **dict(built.loss.named_parameters())}
+        found[name] = {name: each.detach() for name, each in own.items()}
+        found[name] |= dict(built.named_buffers())
+    return found
 
 
 def in_process(rank, processes, meeting, function, cases, pairs, cache, sharded=False):

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 import zoo
@@ -40,8 +41,9 @@ def shades():
 
 
 @pytest.fixture
-def shades(tmp_path, install):
+def shades(tmp_path, install, monkeypatch):
     """Pictures of one colour each, a dataset of them, and a spec of a model that takes them."""
+    monkeypatch.delitem(sys.modules, "zoo_shades", raising=False)  # of a test before
     folder = tmp_path / "coloured"
     folder.mkdir()
     for colour in COLOURS:
@@ -163,6 +165,7 @@ def test_a_run_that_was_stopped_says_why(shades, zoo_command):
 
 def test_one_batch(shades, zoo_command, tmp_path):
     words = ["train", "tiny.json", "--data", "shades", "--overfit-batch", "--batch-size", "4"]
+    words += ["--set", "train.checkpoint.save=best"]  # as a recipe for a whole run may say
     full = ["--set", "image.train=full", "--set", "text.train=full", "--set", "text.head=linear"]
     status, out, err = zoo_command(*words, *full, "--steps", "300", "--json")
     assert status == 0, err
@@ -230,3 +233,34 @@ def test_on_a_terminal_training_is_one_line(shades, tmp_path):
     assert re.fullmatch(
         r"training +━+ 30/30 [\d,]+ pairs/s  0:00:00 left  loss \d\.\d{3} .*", bars[-1]
     )
+
+
+def test_a_test_split_that_cannot_be_judged_costs_no_training(shades, zoo_command, tmp_path):
+    picture = tmp_path / "coloured" / "ivory.png"
+    whole = picture.read_bytes()
+    picture.write_text("no picture")
+    words = ["train", "tiny.json", "--data", "shades", "--out", "run"]
+    words += ["--set", 'train.splits=["train","validation"]']
+    status, _, err = zoo_command(*words)
+    assert status == 1, err
+    assert re.search(
+        r"^error: more than 1\.0% of the pictures cannot be read\.\n1 of 4 pictures .*\n.*ivory\.png.*\n"
+        r"The model is trained, and saved in run/model without its figures$",
+        err,
+        re.MULTILINE,
+    )
+    run = RunFolder("run")
+    assert "The model is trained, and saved in run/model" in run.report.read_text("utf-8")
+    saved = zoo.load("run/model").state_dict()
+    assert "test" not in json.loads((run.model / "zoo.json").read_text())["training"]
+
+    picture.write_bytes(whole)
+    status, out, err = zoo_command(*words, "--resume", "--json")
+    assert status == 0, err
+    assert json.loads(out)["test"]["count"] == 4
+    again = zoo.load("run/model").state_dict()
+    assert all(torch.equal(saved[name], again[name]) for name in saved)
+    training = json.loads((run.model / "zoo.json").read_text())["training"]
+    assert training["test"] == json.loads(out)["test"]
+    assert training["validation"] is None
+    assert "Recall@1 on validation, which trains too" in run.report.read_text("utf-8")

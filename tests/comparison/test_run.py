@@ -13,7 +13,8 @@ from zoo.comparison.run import run_cells
 from zoo.data.sources import open_dataset
 from zoo.errors import DataError, SpecError
 from zoo.evaluation.judge import Judge
-from zoo.training.loop import set_seed, train
+from zoo.training.execution import set_seed
+from zoo.training.loop import train
 
 TWO = {"loss": ["info-nce", "siglip"]}
 TOO_FAST = {"train.optimizer.learning_rate": 1e38, "train.optimizer.loss_learning_rate": 1e-3}

@@ -9,7 +9,7 @@ import signal
 import time
 
 import pytest
-from faults import Cell, battered, runs, whole
+from faults import Cell, battered, result, runs, whole
 from PIL import Image
 
 import layouts
@@ -32,6 +32,31 @@ def test_killed_at_random_moments_and_resumed(made, cell):
     outcome = battered(made, cell, 3, expected, seconds, random.Random(2))
     assert outcome.identical
     assert outcome.in_checkpoint > 0
+
+
+def test_one_of_two_processes_is_stopped_or_dies(made):
+    """Told to stop, both end with a checkpoint; if it dies, the other one ends too, and both go on."""
+    cell, name = Cell(processes=2), "one-of-two"
+    log = made.folder / name / "log.jsonl"
+    expected, _ = whole(made, cell)
+    ends = []
+    for kind in (signal.SIGTERM, signal.SIGKILL):
+        _, second = made.start(cell, name)
+        lines = (
+            len(log.read_bytes().splitlines())
+            if (log := made.folder / name / "log.jsonl").exists()
+            else 0
+        )
+        after_lines(lines + 1, lambda pid, kind=kind: os.kill(pid, kind))(
+            second, made.folder / name
+        )
+        ends.append(made.ended())
+    assert ends[0] == [128 + signal.SIGTERM] * 2
+    assert ends[1][0] not in (0, -signal.SIGKILL)
+    assert ends[1][1] == -signal.SIGKILL
+    made.start(cell, name)
+    assert made.ended() == [0, 0]
+    assert result(made.folder / name) == expected
 
 
 SPEC = """

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from zoo.errors import TrainingError
+from zoo.training.cosine import MeanCosine
 from zoo.training.guards import Guards, read_advice
 from zoo.training.loop import train
 from zoo.training.observer import Observer, Start
 from zoo.training.order import Order
 from zoo.training.run_folder import RunFolder
-from zoo.training.spread import Spread
 
 CONSTANT = {"name": "constant"}
 WILD = {"name": "sgd", "learning_rate": 10.0, "clip_norm": "none", "loss_learning_rate": 1e-3}
@@ -197,13 +197,13 @@ def test_the_mean_cosine_is_that_of_all_pairs(parts):
     rows = torch.nn.functional.normalize(
         torch.randn(31, 8, generator=torch.Generator().manual_seed(1)) + 0.5, dim=1
     )
-    spread = Spread()
+    cosine = MeanCosine()
     for part in rows.chunk(parts):
-        spread.add("image", part)
+        cosine.add("image", part)
     cosines = rows.double().numpy() @ rows.double().numpy().T
     expected = cosines[~np.eye(31, dtype=bool)].mean()
-    assert spread.take("image") == pytest.approx(expected, abs=1e-7)
-    assert spread.take("image") is None
+    assert cosine.take("image") == pytest.approx(expected, abs=1e-7)
+    assert cosine.take("image") is None
 
 
 @pytest.mark.parametrize("loss", ["info-nce", {"name": "siglip"}])

@@ -167,7 +167,7 @@ def test_a_log_on_a_full_disk_says_so(model, pairs, recipe, tmp_path, monkeypatc
 def test_seeds_of_steps_differ_and_repeat():
     import torch
 
-    from zoo.training.loop import seed_step
+    from zoo.training.execution import seed_step
 
     def drawn(*place):
         seed_step(*place)

@@ -154,7 +154,7 @@ def test_a_length_in_steps(model, pairs, recipe):
 COMPILED = """
 import torch, zoo
 from torch import nn
-from zoo.training.loop import compiled
+from zoo.training.execution import compiled
 
 class Small(nn.Sequential):
     out_dim, preprocess = 8, zoo.Preprocess(16, (16, 16), "bilinear", (0.5,) * 3, (0.5,) * 3)
@@ -226,7 +226,8 @@ def test_a_picture_that_cannot_be_read_is_named(model, pairs, recipe, workers):
 
 def test_without_the_train_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "accelerate", None)
-    monkeypatch.delitem(sys.modules, "zoo.training.loop")
+    for name in ("zoo.training.loop", "zoo.training.processes"):
+        monkeypatch.delitem(sys.modules, name)
     with pytest.raises(
         MissingExtraError, match=r"needs accelerate: pip install 'clip-zoo\[train\]'"
     ):

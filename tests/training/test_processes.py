@@ -2,7 +2,16 @@
 
 import pytest
 import torch
-from together import in_process, refused, run, step, taken
+from together import (
+    failing,
+    in_process,
+    precisions,
+    refused,
+    resumed,
+    run,
+    step,
+    taken,
+)
 
 from zoo.losses import zoo_losses
 from zoo.testing import elsewhere
@@ -130,7 +139,7 @@ def test_a_sharded_model_takes_the_weights_of_the_one_given(pairs, tmp_path_fact
 
 
 def test_a_run_ends_with_the_weights_of_one_process(pairs, tmp_path_factory):
-    """And evaluates in one of them."""
+    """And is judged in one of them, which tells all."""
     slow = {"name": "sgd", "learning_rate": 1e-3}  # or rounding grows into other weights
     cases = {
         "full": {"recipe": {"steps": 6, "batch_size": 5, "optimizer": slow}},
@@ -150,6 +159,45 @@ def test_a_run_ends_with_the_weights_of_one_process(pairs, tmp_path_factory):
                 torch.testing.assert_close(
                     found["weights"][key], expected, rtol=1e-3, atol=1e-5, msg=f"{name} {key}"
                 )
-            assert any(found["metrics"]) == (rank == 0)
+            assert found["metrics"] == alone["metrics"]
+            assert found["asked"] == (alone["asked"] if rank == 0 else 0)
         first, second = (part[name]["weights"] for part in parts)
         assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_what_fails_in_one_process_fails_in_all(pairs, tmp_path_factory):
+    """And they go on together afterwards."""
+    parts = together(tmp_path_factory, failing, {"all": {}}, pairs, 2)
+    (first, *works), (second, *same) = (part["all"] for part in parts)
+    assert works == same == [([0, 10], "here"), 0]
+    assert first["all"] == second["all"] == ("DataError", "no picture")
+    assert first["turns"] == second["turns"] == ("DataError", "no text")
+    assert first["first"] == ("PermissionError", "[Errno 13] no room")
+    assert second["first"] == ("ZooError", "process 0: PermissionError: [Errno 13] no room")
+    assert second["later turns"] == ("RunStopped", "told")
+    assert first["later turns"] == ("ZooError", "process 1: RunStopped: told")
+
+
+def test_all_compute_in_the_precision_of_the_first(pairs, tmp_path_factory):
+    first, second = together(tmp_path_factory, precisions, {"all": {}}, pairs, 2)
+    assert first["all"] == ("fp32", {False})
+    assert second["all"] == ("bf16", {False})
+
+
+def test_a_sharded_run_is_resumed_to_the_bit(pairs, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sharded")
+    asked = {
+        "steps": 5,
+        "log_every": 1,
+        "checkpoint": {"steps": 2},
+        "optimizer": {"name": "adamw", "learning_rate": 1e-2},
+    }
+    case = {"recipe": asked, "folder": str(folder)}
+    parts = together(tmp_path_factory, resumed, {"all": case}, pairs, 2, sharded=True)
+    for part in parts:
+        whole, pieces = part["all"]["whole"], part["all"]["pieces"]
+        assert whole.keys() == pieces.keys()
+        assert all(torch.equal(whole[name], pieces[name]) for name in whole)
+    logs = [(folder / name / "log.jsonl").read_bytes() for name in ("whole", "pieces")]
+    assert logs[0] == logs[1]
+    assert logs[0].count(b"\n") == 5

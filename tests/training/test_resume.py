@@ -2,10 +2,12 @@
 
 import json
 import os
+import random
 import resource
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -15,11 +17,14 @@ import zoo
 from zoo.data.pairs import Pair
 from zoo.errors import CheckpointError, DataError, SpecError
 from zoo.report.results import Reported
-from zoo.training import run_folder
+from zoo.training import precision, run_folder
+from zoo.training.checkpoint import Checkpoints
 from zoo.training.claim import claimed
+from zoo.training.cut import cut
 from zoo.training.guards import Guards
 from zoo.training.loop import train
 from zoo.training.observer import Observer, Start
+from zoo.training.precision import Measured
 from zoo.training.run_folder import RunFolder
 from zoo.training.trained import Trained
 
@@ -349,18 +354,169 @@ def test_what_may_change(begun, model, pairs, tmp_path):
     folder, asked = begun
     whole, resumed = model("full"), model("full")
     train(whole, pairs, asked, folder=tmp_path / "whole")
-    freely = {"workers": 1, "checkpoint": {"minutes": 1.0, "keep": 1}}
+    freely = {"workers": 1, "unreadable": 0.5, "keep": "fp16", "guards": "advise"}
+    freely["checkpoint"] = {"minutes": 1.0, "keep": 1}
     changed = type(asked).model_validate({**asked.model_dump(), **freely})
     train(resumed, pairs, changed, folder=folder.path, resume=True)
     assert alike(state(whole), state(resumed))
     assert folder.log.read_bytes() == RunFolder(tmp_path / "whole").log.read_bytes()
 
 
+def test_precision_that_was_left_open_stays_as_it_was_chosen(
+    model, pairs, recipe, tmp_path, monkeypatch
+):
+    """Also where another would be chosen now: on another machine, or in a container of another name."""
+
+    def measures(fp32, bf16):
+        monkeypatch.setattr(precision, "measured", lambda device: Measured(fp32, bf16))
+
+    asked = recipe(steps=4, sampling="pair", checkpoint={"steps": 2})
+    named = {each: recipe(**{**asked.model_dump(), "precision": each}) for each in ("bf16", "fp32")}
+    whole = {each: model("full") for each in named}
+    for each, built in whole.items():
+        train(built, pairs, named[each])
+    assert not alike(*map(state, whole.values()))
+    for resumed in (asked, named["bf16"]):
+        folder = RunFolder(tmp_path / resumed.precision)
+        measures(2.0, 1.0)
+        with pytest.raises(KeyboardInterrupt):
+            train(model("full"), pairs, asked, folder=folder.path, observers=[BreakOff(3)])
+        measures(1.0, 2.0)
+        with pytest.raises(CheckpointError, match=r'begun: precision was "bf16" and is "fp32"\. '):
+            train(model("full"), pairs, named["fp32"], folder=folder.path, resume=True)
+        built = model("full")
+        train(built, pairs, resumed, folder=folder.path, resume=True)
+        assert alike(state(built), state(whole["bf16"]))
+
+
+def test_a_tower_that_could_not_be_cut_goes_on(model, pairs, recipe, tmp_path):
+    """As on another processor, where the halves are not the whole to the bit; and the other way round."""
+    asked = recipe(steps=6, sampling="pair", checkpoint={"steps": 2})
+    ways = [lambda built: built, lambda built: cut(built, asked)]
+    whole = model({"last": 1})
+    train(cut(whole, asked), pairs, asked)
+    for number, (first, then) in enumerate((ways, ways[::-1])):
+        folder = tmp_path / str(number)
+        with pytest.raises(KeyboardInterrupt):
+            train(first(model({"last": 1})), pairs, asked, folder=folder, observers=[BreakOff(3)])
+        built = model({"last": 1})
+        train(then(built), pairs, asked, folder=folder, resume=True)
+        for name, each in built.named_parameters():
+            torch.testing.assert_close(
+                each, whole.get_parameter(name), rtol=1e-4, atol=1e-5, msg=name
+            )
+
+
+class Draws(torch.nn.Module):
+    """A loss that draws from Python's and NumPy's generators, as a plugin's may."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.tensor(5.0))
+
+    def forward(self, image_embeds, text_embeds):
+        scale = self.scale * (random.random() + np.random.rand())
+        logits = scale * image_embeds @ text_embeds.T
+        return torch.nn.functional.cross_entropy(logits, torch.arange(len(logits)))
+
+
+def test_every_random_generator_goes_on_where_it_was(model, pairs, recipe, tmp_path):
+    zoo.register("loss", "draws", Draws)
+
+    def build():
+        return model(changes={"loss": "draws"})
+
+    asked = recipe(steps=5, sampling="pair", checkpoint={"steps": 1})
+    whole = build()
+    train(whole, pairs, asked, folder=tmp_path / "whole")
+    pieces = broken_off(build, pairs, asked, tmp_path / "pieces", 2, 4)
+    assert alike(state(whole), state(pieces))
+
+
+def test_frozen_batch_norms_are_not_kept(model, pairs, recipe, tmp_path):
+    train(model("full"), pairs, recipe(steps=1, batch_norm="frozen"), folder=tmp_path / "run")
+    kept = load_file(RunFolder(tmp_path / "run").checkpoints / "step-00000001/tensors.safetensors")
+    assert any(".bn1.weight" in name for name in kept)
+    assert not any("running_" in name or "num_batches" in name for name in kept)
+
+
+def test_a_lost_file_of_times_begins_anew(begun, model, pairs, tmp_path):
+    folder, asked = begun
+    folder.timing.unlink()
+    whole, resumed = model("full"), model("full")
+    train(whole, pairs, asked, folder=tmp_path / "whole")
+    train(resumed, pairs, asked, folder=folder.path, resume=True)
+    assert alike(state(whole), state(resumed))
+    lines = [json.loads(line) for line in folder.timing.read_text().splitlines()]
+    assert [each["step"] for each in lines] == [7, 8]
+
+
+def best(recipe, **more):
+    checkpoint = {"steps": 2, "keep": 1, "save": "best", **more}
+    return recipe(steps=15, sampling="pair", evaluation={"every": 1}, checkpoint=checkpoint)
+
+
+def test_a_best_that_is_gone_is_missed_before_any_step(model, pairs, recipe, tmp_path):
+    given = [0.6, 0.2, 0.2, 0.2, 0.2]
+    judged, folder, steps = iter(given), RunFolder(tmp_path / "run"), []
+    with pytest.raises(KeyboardInterrupt):
+        train(
+            model("full"),
+            pairs,
+            best(recipe),
+            judge=lambda: {"recall": next(judged)},
+            folder=folder.path,
+            observers=[BreakOff(11)],
+        )
+    flip(folder.checkpoints / "step-00000003" / "tensors.safetensors", -3)
+    further = {"folder": folder.path, "resume": True, "on_step": steps.append}
+    with pytest.raises(
+        CheckpointError,
+        match=r"step-00000003: tensors.safetensors changed since it was written\. It is the best so far, "
+        r"which the run is to end with; go on with --set train.checkpoint.save=last, and it ends with",
+    ):
+        train(model("full"), pairs, best(recipe), judge=lambda: {"recall": 0.1}, **further)
+    assert steps == []
+    ended, whole = model("full"), model("full")
+    train(
+        ended, pairs, best(recipe, save="last"), judge=lambda: {"recall": next(judged)}, **further
+    )
+    again = iter(given)
+    train(whole, pairs, best(recipe, save="last"), judge=lambda: {"recall": next(again)})
+    assert steps[0].number == 11
+    assert alike(state(ended), state(whole))
+
+
+def test_a_judge_that_gives_no_number_chooses_no_best(model, pairs, recipe, tmp_path):
+    said = {"judge": lambda: {"recall": float("nan")}, "folder": tmp_path / "run"}
+    with pytest.raises(
+        SpecError,
+        match=r"checkpoint.save: the best model is asked for, and the judge has given no number at any "
+        r"evaluation; for the last one, go on with --resume --set train.checkpoint.save=last$",
+    ):
+        train(model(), pairs, best(recipe), **said)
+    ended, whole = model(), model()
+    train(ended, pairs, best(recipe, save="last"), resume=True, **said)
+    train(whole, pairs, best(recipe, save="last"))
+    assert alike(state(ended), state(whole))
+
+
+def test_a_checkpoint_that_cannot_be_removed_is_named(begun, monkeypatch):
+    folder, _ = begun
+    monkeypatch.setattr(Path, "rename", lambda *_: (_ for _ in ()).throw(PermissionError(13, "no")))
+    with pytest.raises(
+        CheckpointError, match=r"step-00000002: cannot be written: no; the run stops here, and goes"
+    ):
+        Checkpoints(folder.checkpoints, "").retain(2, None)
+
+
 def test_a_log_that_was_changed_is_not_gone_on_with(begun, model, pairs):
     folder, asked = begun
     flip(folder.log, 20)
     with pytest.raises(
-        CheckpointError, match=r"log.jsonl: is not what the checkpoint goes on from"
+        CheckpointError,
+        match=r"log.jsonl: is not what the checkpoint goes on from: .* put the file back as the run "
+        r"wrote it, go on from an earlier checkpoint with --from-step .* or begin anew with --overwrite",
     ):
         train(model("full"), pairs, asked, folder=folder.path, resume=True)
 

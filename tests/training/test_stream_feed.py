@@ -15,7 +15,7 @@ from zoo.data.stream import stream
 from zoo.errors import CheckpointError, DataError, SpecError
 from zoo.recipe import Recipe
 from zoo.training.loop import train
-from zoo.training.stream_feed import Sequence, StreamFeed
+from zoo.training.stream_feed import Interleaved, StreamFeed
 
 COLOURS = ("red", "green", "blue", "grey", "gold", "pink", "teal")
 
@@ -233,7 +233,7 @@ def test_it_holds_no_list(tmp_path):
                     for member in ((f"{number}.png", picture), (f"{number}.txt", b"red"))
                 ],
             )
-        sequence = Sequence(stream(root, block=64), 2, None)
+        sequence = Interleaved(stream(root, block=64), 2, None)
         tracemalloc.start()
         try:
             for _ in range(count + 100):

@@ -28,7 +28,7 @@ def learn_one_batch(
         TrainingError: the batch was not learnt.
     """
     from zoo.assembly import plan
-    from zoo.cli.train import opened
+    from zoo.cli.training_data import opened
 
     planned = plan(name, recipe=recipe, overrides=overrides)
     planned.check()
@@ -36,7 +36,7 @@ def learn_one_batch(
     from zoo.cli.display import Display
     from zoo.data.columns import Columns
     from zoo.evaluation.overfit import overfit
-    from zoo.training.loop import set_seed
+    from zoo.training.execution import set_seed
     from zoo.training.start import take_start
     from zoo.training.teacher import load_teacher
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from itertools import islice
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,31 +13,13 @@ import typer
 from zoo.cli.console import err, overrides_from, print_json, table
 from zoo.cli.options import AsJson, Overrides
 from zoo.cli.progress import progress_bars
-from zoo.errors import DataError
+from zoo.errors import ZooError
 
 if TYPE_CHECKING:
-    from zoo.data.columns import Columns
-    from zoo.data.pairs import ImageTextDataset
     from zoo.evaluation.retrieval import Recall
-    from zoo.recipe import Recipe
     from zoo.training.guards import Advice
 
 __all__ = ["train", "train_and_save"]
-
-
-_EVALUATED = 5_000
-"""Pairs of a stream's split, at most."""
-_FLAGS = {
-    "epochs": "epochs",
-    "steps": "steps",
-    "batch_size": "batch_size",
-    "learning_rate": "optimizer.learning_rate",
-    "weight_decay": "optimizer.weight_decay",
-    "seed": "seed",
-    "workers": "workers",
-    "stream": "stream",
-}
-"""What has a flag of its own, and where it goes in the recipe."""
 
 
 def train(
@@ -86,10 +68,17 @@ def train(
 
     The flags, and --set train.KEY=VALUE for all that has none, change the recipe.
     """
-    given = locals()
     flags = {
-        f"train.{path}": given[flag] for flag, path in _FLAGS.items() if given[flag] is not None
+        "epochs": epochs,
+        "steps": steps,
+        "batch_size": batch_size,
+        "optimizer.learning_rate": learning_rate,
+        "optimizer.weight_decay": weight_decay,
+        "seed": seed,
+        "workers": workers,
+        "stream": stream,
     }
+    given = {f"train.{path}": value for path, value in flags.items() if value is not None}
     if overfit_batch:
         from zoo.cli.overfit import learn_one_batch
 
@@ -97,7 +86,7 @@ def train(
             model,
             data,
             recipe=recipe,
-            overrides={**overrides_from(changes), **flags},
+            overrides={**overrides_from(changes), **given},
             device=device,
             columns={"image": image_column, "caption": caption_column},
             images=images,
@@ -110,7 +99,7 @@ def train(
         data,
         folder or Path("runs", Path(model).stem),
         recipe=recipe,
-        overrides={**overrides_from(changes), **flags},
+        overrides={**overrides_from(changes), **given},
         device=device,
         resume=resume,
         from_step=from_step,
@@ -156,6 +145,7 @@ def train_and_save(
     import torch
 
     from zoo.cli.display import Display
+    from zoo.cli.training_data import opened
     from zoo.data.columns import Columns
     from zoo.data.fingerprint import fingerprint
     from zoo.evaluation.judge import Judge
@@ -163,18 +153,21 @@ def train_and_save(
     from zoo.folder.half import round_to_half
     from zoo.report.results import Reported, results
     from zoo.report.run import write_report
-    from zoo.training.loop import make_accelerator, set_seed
+    from zoo.training.cut import cut
+    from zoo.training.execution import agreed_precision, set_seed
     from zoo.training.loop import train as run
-    from zoo.training.precision import choose
-    from zoo.training.split import split
+    from zoo.training.processes import Processes, make_accelerator
     from zoo.training.start import take_start
     from zoo.training.teacher import load_teacher
 
     accelerator = make_accelerator(torch.device(device))
-    main = accelerator.is_main_process
     if accelerator.num_processes > 1:
-        device, console.quiet = str(accelerator.device), not main
+        device = str(accelerator.device)
+    processes = Processes(torch.device(device))
+    main = processes.is_main
+    console.quiet = not main
     asked = planned.spec.train
+    precision = agreed_precision(asked, torch.device(device), processes, kept if resume else None)
     with console.status(f"loading the dataset {data}"):
         dataset, pairs = opened(data, asked, Columns(**(columns or {})), images)
     console.print(f"data    {dataset.name}: {dataset.attribution}; licence {dataset.licence}")
@@ -199,18 +192,26 @@ def train_and_save(
             "attribution": dataset.attribution,
         },
     }
-    report = Reported(kept if main else None, about)
-    with progress_bars(shown=main) as (bars, progress), report:
-        validation = pairs[asked.evaluation.split]
-        borne = asked.unreadable
-        judge = Judge(model, validation, progress, precision=asked.precision, unreadable=borne)
-        display = Display(bars, asked.evaluation.split)
+    judged_on = asked.evaluation.split
+    with (
+        progress_bars(shown=main) as (bars, progress),
+        Reported(kept if main else None, about) as report,
+    ):
+
+        def judge_of(split: str) -> Judge:
+            borne = asked.unreadable
+            return Judge(model, pairs[split], progress, precision=precision, unreadable=borne)
+
+        def keep(result: dict[str, Any], *, overwrite: bool) -> None:
+            half = used.keep == "fp16"
+            save(model, kept.model, half=half, overwrite=overwrite, record={"training": result})
 
         def warn(advice: Advice) -> None:
             bars.console.print(f"advice  {advice.text}", soft_wrap=True)
 
+        judge, display = judge_of(judged_on), Display(bars, judged_on)
         used = run(
-            split(model, asked),
+            cut(model, asked),
             pairs["train"],
             asked,
             teacher=teacher,
@@ -225,39 +226,35 @@ def train_and_save(
             resume=resume,
             from_step=from_step,
             overwrite=overwrite,
-            fingerprints={asked.evaluation.split: fingerprint(validation, progress)}
-            if main
-            else {},
+            fingerprints={judged_on: fingerprint(pairs[judged_on], progress)} if main else {},
         )
-        if accelerator.num_processes > 1:
+        if processes.count > 1:
             accelerator.end_training()
         if not main:
             return {}
         model.eval()
         if used.keep == "fp16":
             round_to_half(model)
-        tested = Judge(model, pairs["test"], progress, precision=asked.precision, unreadable=borne)
-        embeds = tested.embeds()
-        test = recall_at(*embeds)
-    assert model.spec is not None
-    model.spec = model.spec.model_copy(update={"train": used})
-    trained_on_it = used.evaluation.split in used.splits  # which then says nothing
-    result = {
-        **about,
-        "recipe": used.model_dump(mode="json"),
-        "precision": choose(used.precision, next(model.parameters()).device),
-        "validation": None if trained_on_it else judge.recall().as_json(),
-        "test": test.as_json(),
-        "seconds": round(time.perf_counter() - started, 1),
-    }
-    save(
-        model,
-        kept.model,
-        half=used.keep == "fp16",
-        overwrite=overwrite or resume,
-        record={"training": result},
-    )
-    shown = results(model, tested.pairs, *embeds, judged_on=asked.evaluation.split)
+        assert model.spec is not None
+        model.spec = model.spec.model_copy(update={"train": used})
+        result: dict[str, Any] = {
+            **about,
+            "recipe": used.model_dump(mode="json"),
+            "precision": precision,
+        }
+        keep(result, overwrite=overwrite or resume)  # whatever becomes of the test
+        with _saved_all_the_same(kept.model):
+            if judged_on in used.splits:  # then it says nothing
+                result["validation"], judged_on = None, f"{judged_on}, which trains too"
+            else:
+                result["validation"] = judge.recall().as_json()
+            tested = judge_of("test")
+            embeds = tested.embeds()
+            test = recall_at(*embeds)
+            result["test"] = test.as_json()
+    result["seconds"] = round(time.perf_counter() - started, 1)
+    keep(result, overwrite=True)
+    shown = results(model, tested.pairs, *embeds, judged_on=judged_on)
     write_json(kept.results, {**result, **shown})
     write_report(kept.path)
     _print_recall(test)
@@ -266,32 +263,14 @@ def train_and_save(
     return result
 
 
-def opened(
-    source: str, asked: Recipe, columns: Columns, images: Path | None
-) -> tuple[ImageTextDataset, dict[str, Any]]:
-    """The dataset, and what of it is trained on (a stream, if asked for) and evaluated."""
-    from zoo.data.pairs import ImageTextDataset
-    from zoo.data.sources import open_dataset
-    from zoo.data.stream import stream
-
-    held_out = {asked.evaluation.split, "test"}
-    if not asked.stream:
-        dataset = open_dataset(source, columns, images=images)
-        trains = [pair for split in asked.splits for pair in dataset.split(split)]
-        return dataset, {**{split: dataset.split(split) for split in held_out}, "train": trains}
-    if images is not None:
-        raise DataError("--images: a stream has its pictures in shards or tables, or beside these")
-    seed = asked.seed if asked.data_seed is None else asked.data_seed
-    pairs: dict[str, Any] = {
-        split: [pair for pair, _ in islice(stream(source, columns, split=split).read(), _EVALUATED)]
-        for split in held_out
-    }
-    for split, found in pairs.items():
-        if not found:
-            raise DataError(f"the stream {source} has no pairs of the split {split!r}")
-    notes = (f"streamed; the first {_EVALUATED:,} pairs of a split are evaluated at most",)
-    dataset = ImageTextDataset(Path(source).name, pairs, "unknown", "unknown", notes=notes)
-    return dataset, {**pairs, "train": stream(source, columns, split="train", seed=seed)}
+@contextmanager
+def _saved_all_the_same(model: Path) -> Iterator[None]:
+    """A fault of what follows training says where the model is."""
+    try:
+        yield
+    except ZooError as error:
+        error.args = (f"{error}\nThe model is trained, and saved in {model} without its figures",)
+        raise
 
 
 def _print_recall(recall: Recall) -> None:

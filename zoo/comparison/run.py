@@ -18,10 +18,12 @@ from zoo.data.pairs import ImageTextDataset, Pair
 from zoo.errors import ZooError, first_line
 from zoo.evaluation.judge import Judge
 from zoo.folder.half import round_to_half
+from zoo.training.cut import cut
+from zoo.training.execution import set_seed
 from zoo.training.features import Progress
-from zoo.training.loop import Epoch, Step, set_seed, train
+from zoo.training.loop import train
+from zoo.training.observer import Epoch, Step
 from zoo.training.precision import choose
-from zoo.training.split import split
 from zoo.training.start import take_start
 from zoo.training.teacher import load_teacher
 
@@ -111,7 +113,7 @@ def _run(
     epochs: list[Epoch] = []
     began = time.perf_counter()
     train(
-        split(model, recipe),
+        cut(model, recipe),
         pairs,
         recipe,
         teacher=teacher,

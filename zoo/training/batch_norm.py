@@ -1,4 +1,4 @@
-"""Batch norms over the batch of all processes, with the values and gradients of one process."""
+"""Batch norms: which of them are live, and over the batch of all processes as in one process."""
 
 from __future__ import annotations
 
@@ -7,10 +7,58 @@ from typing import Any
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm as BatchNormModule
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["WholeBatchNorms"]
+from zoo.errors import SpecError
+from zoo.recipe import Recipe
+
+__all__ = ["WholeBatchNorms", "check_batch_norms", "live_batch_norms", "set_mode"]
+
+
+def set_mode(model: nn.Module, recipe: Recipe) -> None:
+    """Train mode for what trains; batch norms as the recipe says."""
+    model.train()
+    if recipe.batch_norm == "frozen":
+        for module in model.modules():
+            if isinstance(module, BatchNormModule):
+                module.eval()
+
+
+def live_batch_norms(model: nn.Module) -> list[str]:
+    """Those that take the statistics of the batch, by name."""
+    return [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, BatchNormModule) and module.training
+    ]
+
+
+def check_batch_norms(model: nn.Module, recipe: Recipe, *, several: bool) -> None:
+    """Refuse those that a step could not give the statistics of its whole batch.
+
+    Args:
+        model: in the modes that it trains in.
+        several: whether in processes.
+
+    Raises:
+        SpecError: a batch in parts, or compiled encoders in several processes.
+    """
+    live = live_batch_norms(model)
+    if live and recipe.accumulation > 1:
+        raise SpecError(
+            f"train.accumulation: {live[0]} and {len(live) - 1} more batch norms take their "
+            "statistics from the pictures that they see together, so that a batch in "
+            f"{recipe.accumulation} parts is not the whole batch; say train.batch_norm = "
+            '"frozen" to keep the statistics they have, or choose an encoder without batch norm'
+        )
+    if live and recipe.compile and several:
+        raise SpecError(
+            f"train.compile: {live[0]} and {len(live) - 1} more batch norms take the statistics "
+            "of all processes, which compiled encoders do not; leave it out, or say "
+            'train.batch_norm = "frozen"'
+        )
 
 
 class WholeBatchNorms(TorchFunctionMode):

@@ -18,8 +18,9 @@ from zoo.data.pairs import Pair
 from zoo.data.pictures import open_picture, read_bytes
 from zoo.memory import keep_freed_memory
 from zoo.recipe import Recipe
+from zoo.training.checks import check_complete
+from zoo.training.execution import compiled
 from zoo.training.feed import Feed
-from zoo.training.loop import check_complete, compiled
 from zoo.training.optimizer import make_optimizer, make_schedule
 from zoo.training.order import Order
 from zoo.training.precision import Measured, autocast, choose, measured

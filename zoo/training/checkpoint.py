@@ -18,9 +18,10 @@ from torch import Tensor
 from zoo.errors import CheckpointError, WeightsError, first_line
 from zoo.folder.swap import drafted, tidy
 from zoo.training.packing import plain
+from zoo.training.run_folder import faults_named
 from zoo.weights.read import read_tensors, sha256_of
 
-__all__ = ["Checkpoint", "Checkpoints"]
+__all__ = ["Checkpoints", "Kept"]
 
 _FORMAT_VERSION = 1
 _CONTENT = "checkpoint.json"
@@ -29,7 +30,7 @@ _NAME = re.compile(r"step-(\d{8,})")
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class Kept:
     """What was kept after a step.
 
     Args:
@@ -112,7 +113,7 @@ class Checkpoints:
             if each > step:
                 self._remove(each)
 
-    def newest(self) -> Checkpoint | None:
+    def newest(self) -> Kept | None:
         """The newest, if there is any.
 
         Raises:
@@ -133,7 +134,7 @@ class Checkpoints:
             )
             raise CheckpointError(f"{error}. Nothing was changed; {advice}") from error
 
-    def read(self, step: int) -> Checkpoint:
+    def read(self, step: int) -> Kept:
         """The checkpoint of a step, of which every byte is as it was written.
 
         Raises:
@@ -168,7 +169,7 @@ class Checkpoints:
             raise CheckpointError(
                 f"{place}: not a whole checkpoint: {_TENSORS}: {first_line(error)}"
             ) from error
-        return Checkpoint(step, said["content"], tensors)
+        return Kept(step, said["content"], tensors)
 
     def _is_good(self, step: int) -> bool:
         try:
@@ -181,8 +182,9 @@ class Checkpoints:
         """Out of the way in one step, then removed: what is left of it is none any more."""
         place = self.path(step)
         away = place.with_name(f".{place.name}.former.draft")
-        shutil.rmtree(away, ignore_errors=True)
-        place.rename(away)
+        with faults_named(place):
+            shutil.rmtree(away, ignore_errors=True)
+            place.rename(away)
         shutil.rmtree(away, ignore_errors=True)
 
 

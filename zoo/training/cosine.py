@@ -7,10 +7,10 @@ import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["Spread"]
+__all__ = ["MeanCosine"]
 
 
-class Spread:
+class MeanCosine:
     """Gathers the embeddings of a step, side by side, in as many parts as they come in.
 
     Of n unit vectors with sum s, the mean cosine of two different ones is (|s|² - n) / (n (n - 1)).

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from zoo.clip import CLIP, CLIPImageEncoder, evaluating
 from zoo.recipe import Recipe
 
-__all__ = ["split"]
+__all__ = ["cut"]
 
 
-def split(model: CLIP, recipe: Recipe) -> CLIP:
+def cut(model: CLIP, recipe: Recipe) -> CLIP:
     """The same model, its parameters shared, with its image tower cut; itself where it cannot be.
 
     It can be if the first blocks of the image encoder are frozen, pictures are not augmented, encoders
@@ -49,18 +49,18 @@ def split(model: CLIP, recipe: Recipe) -> CLIP:
         last = _last_of(frozen, tower.encoder, example)
         if last is None:
             return model
-        cut = _Cut(tower, frozen, last)
+        in_two = _Cut(tower, frozen, last)
         try:
-            halves = cut.project(cut.features(example))
+            halves = in_two.project(in_two.features(example))
         except (
             Exception
-        ):  # of many kinds: what trains looks at the picture itself, and is given none
+        ):  # of many kinds: what trains asks for the picture itself, and is given none
             return model
         if not torch.equal(halves, tower(example)):
             return model
-    cut.train(tower.training)
+    in_two.train(tower.training)
     made = CLIP(
-        cut, model.text_encoder, loss=model.loss, spec=model.spec, provenance=model.provenance
+        in_two, model.text_encoder, loss=model.loss, spec=model.spec, provenance=model.provenance
     )
     return made.train(model.training)
 

@@ -79,13 +79,13 @@ class Feed:
                     "computed once, of pictures as they are; leave the augmentation out, or let the "
                     "encoder train"
                 )
-            with self.processes.in_turns():
-                self._image_features = self._features_of_readable(model)
+            self._image_features = self.processes.in_turns(
+                lambda: self._features_of_readable(model)
+            )
         else:
             self._augment = Augmenter(image.encoder.preprocess, recipe.augmentation)
         if teacher is not None:
-            with self.processes.in_turns():
-                features = self._features_of_readable(teacher)
+            features = self.processes.in_turns(lambda: self._features_of_readable(teacher))
             self._teacher["teacher_image_embeds"] = _Embeds(teacher.image_encoder, features)
         self.processes.check_alike(
             "what of the training data can be read", lambda: _digest(self.pairs)
@@ -110,15 +110,9 @@ class Feed:
         for pair in self.pairs:
             self._first_row.append(self._first_row[-1] + len(pair.captions))
         if "encoder" in text.frozen_parts:
-            with self.processes.in_turns():
-                self._text_features = text_features(
-                    model, self.captions, progress, precision=recipe.precision
-                )
+            self._text_features = self.processes.in_turns(lambda: self._features_of_texts(model))
         if teacher is not None:
-            with self.processes.in_turns():
-                features = text_features(
-                    teacher, self.captions, progress, precision=recipe.precision
-                )
+            features = self.processes.in_turns(lambda: self._features_of_texts(teacher))
             self._teacher["teacher_text_embeds"] = _Embeds(teacher.text_encoder, features)
 
     def _features_of_readable(self, model: CLIP) -> Features:
@@ -141,6 +135,9 @@ class Feed:
             pair for pair, number in zip(self.pairs, numbers, strict=True) if number not in unread
         ]
         return features
+
+    def _features_of_texts(self, model: CLIP) -> Features:
+        return text_features(model, self.captions, self.progress, precision=self.recipe.precision)
 
     @property
     def steps_per_epoch(self) -> int:

@@ -16,13 +16,17 @@ from zoo.recipe import Recipe
 from zoo.spec import ModelSpec
 from zoo.weights.read import state_sha256
 
-__all__ = ["check_same", "environment", "identity", "sha256_of_identity"]
+__all__ = ["check_same", "identity", "numerics", "sha256_of_identity"]
 
 _FREE = (
+    "precision",  # the one that was chosen is compared
     "workers",
+    "unreadable",
     "checkpoint.steps",
     "checkpoint.minutes",
     "checkpoint.keep",
+    "checkpoint.save",
+    "keep",
     "guards",
     "trackers",
 )
@@ -74,7 +78,7 @@ def sha256_of_identity(of: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()
 
 
-def environment() -> dict[str, Any]:
+def numerics() -> dict[str, Any]:
     """What the last bits of a result may depend on besides."""
     return {
         "torch": torch.__version__,

@@ -6,110 +6,30 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-import torch
 from torch import Tensor
-from torch.optim.lr_scheduler import LRScheduler
 
 from zoo.clip import CLIP
-from zoo.data.unreadable import Unreadable
-from zoo.errors import CheckpointError, RunStopped, SpecError, ZooError, suggestion
+from zoo.errors import CheckpointError, RunStopped, SpecError, suggestion
 from zoo.recipe import Recipe
-from zoo.training.checkpoint import Checkpoint, Checkpoints
+from zoo.training.checkpoint import Checkpoints, Kept
 from zoo.training.claim import claimed
-from zoo.training.identity import check_same, environment, sha256_of_identity
-from zoo.training.observer import Observer
-from zoo.training.packing import pack, unpack
-from zoo.training.parallel import Alone
+from zoo.training.identity import check_same, numerics, sha256_of_identity
+from zoo.training.live import Live
 from zoo.training.processes import Processes
-from zoo.training.run_folder import RunFolder
+from zoo.training.run_folder import RunFolder, faults_named
 from zoo.training.stopping import Stop
 from zoo.training.trained import Trained
 
-__all__ = ["Best", "Keeper", "Live"]
+__all__ = ["Best", "Keeper"]
 
 _log = logging.getLogger(__name__)
 
 _MODEL = "model."
-_T = TypeVar("_T")
-
-
-@dataclass
-class Live:
-    """All of a run that changes from step to step, beside what trains.
-
-    Args:
-        unreadable: what could not be read so far.
-        steps: made so far.
-        loss: sum over the steps of the epoch that is under way.
-        epoch_steps: made in that epoch.
-        place: where the feed is, as far as the number of the step does not say it.
-    """
-
-    parallel: Alone
-    optimizer: torch.optim.Optimizer
-    schedule: LRScheduler
-    observers: Sequence[Observer]
-    unreadable: Unreadable
-    steps: int = 0
-    loss: float = 0.0
-    epoch_steps: int = 0
-    place: Any = None
-
-    def pack(self, tensors: dict[str, Tensor]) -> dict[str, Any]:
-        """As JSON, and tensors that are added to those; every process calls it."""
-        return {
-            "sums": {"loss": self.loss, "steps": self.epoch_steps},
-            "place": self.place,
-            "unreadable": self.unreadable.state_dict(),
-            "parameters": self._parameters(),
-            "optimizer": pack(self.parallel.optimizer_state(self.optimizer), "optimizer", tensors),
-            "schedule": pack(self.schedule.state_dict(), "schedule", tensors),
-            "observers": {
-                name: pack(each.state_dict(), f"observer {name}", tensors)
-                for name, each in self._named_observers()
-            },
-        }
-
-    def unpack(self, kept: Checkpoint) -> None:
-        """Go on from there."""
-        content, tensors = kept.content, kept.tensors
-        if content["parameters"] != self._parameters():
-            raise CheckpointError(
-                f"the optimizer has other parameters, or in another order, than in the checkpoint of "
-                f"step {kept.step}; go on with the zoo that wrote it"
-            )
-        state = unpack(content["optimizer"], tensors)
-        self.parallel.load_optimizer_state(self.optimizer, state)
-        self.schedule.load_state_dict(unpack(content["schedule"], tensors))
-        self.steps = kept.step
-        self.loss, self.epoch_steps = content["sums"]["loss"], content["sums"]["steps"]
-        self.place = content["place"]
-        self.unreadable.load_state_dict(content["unreadable"])
-        for name, each in self._named_observers():
-            if name in content["observers"]:
-                each.load_state_dict(unpack(content["observers"][name], tensors))
-
-    def _parameters(self) -> list[list[str]]:
-        """Of each group of the optimizer, in its order."""
-        names = Trained(self.parallel.model).names()
-        return [
-            [names[id(each)] for each in group["params"]] for group in self.optimizer.param_groups
-        ]
-
-    def _named_observers(self) -> list[tuple[str, Observer]]:
-        """By their classes, numbered where there are several of one."""
-        counts: dict[str, int] = {}
-        named = []
-        for each in self.observers:
-            name = f"{type(each).__module__}.{type(each).__qualname__}"
-            counts[name] = counts.get(name, 0) + 1
-            named.append((name if counts[name] == 1 else f"{name} {counts[name]}", each))
-        return named
 
 
 @dataclass(frozen=True)
@@ -127,7 +47,7 @@ class Keeper:
     `open` to `close`, no other run is in the folder.
 
     Args:
-        model: in train mode.
+        model: in the modes that it trains in.
     """
 
     def __init__(self, run: RunFolder, recipe: Recipe, model: CLIP, processes: Processes) -> None:
@@ -135,7 +55,7 @@ class Keeper:
         self.trained = Trained(model)
         self.best: Best | None = None
         self._since = time.monotonic()
-        self._kept: Checkpoint | None = None
+        self._kept: Kept | None = None
         self._claims = ExitStack()
 
     def close(self) -> None:
@@ -158,16 +78,14 @@ class Keeper:
             CheckpointError: the run is another one, or under way in another process, or a checkpoint
                 cannot be read.
         """
-        of, step = self._by_main(
+        of, step = self.processes.by_first(
             lambda: self._opened(about(self.trained.frozen()), resume, from_step)
         )
         self.checkpoints = Checkpoints(self.run.checkpoints, of)
-        if step is None:
-            return
-        self._kept = self.checkpoints.read(step)
-        self.trained.load(_weights(self._kept.tensors))
-        best = self._kept.content["best"]
-        self.best = None if best is None else Best(**best)
+        if step is not None:
+            self._kept = self._loaded(step)
+            best = self._kept.content["best"]
+            self.best = None if best is None else Best(**best)
 
     def take_up(self, live: Live) -> None:
         """Let the rest of a run go on from that checkpoint.
@@ -177,28 +95,33 @@ class Keeper:
         """
         self.live = live
         kept, self._kept = self._kept, None
-        if kept is None:
-            return
-        failure = None
-        try:
-            live.unpack(kept)
-        except ZooError as error:
-            failure = type(error), str(error)
-        for each in self.processes.gathered(failure):
-            if each is not None:
-                raise each[0](each[1])
-        self._by_main(lambda: self.checkpoints.remove_after(live.steps))
+        if kept is not None:
+            self.processes.by_all(lambda: live.unpack(kept))
+            self.processes.by_first(lambda: self.checkpoints.remove_after(live.steps))
+
+    def _loaded(self, step: int) -> Kept:
+        """The checkpoint of a step, whose weights the model now has, in every process."""
+        read: list[Kept] = []
+
+        def load() -> None:
+            read.append(self.checkpoints.read(step))
+            self.trained.load(_weights(read[0].tensors))
+
+        self.processes.by_all(load)
+        return read[0]
 
     def _opened(
         self, about: dict[str, Any], resume: bool, from_step: int | None
     ) -> tuple[str, int | None]:
         """What tells the run from others, and the step to go on from."""
-        self._claims.enter_context(claimed(self.run.path))
+        with faults_named(self.run.path):
+            self._claims.enter_context(claimed(self.run.path))
         of, begun_with = sha256_of_identity(about), self.trained.sha256()
         if not (resume and self.run.holds_run):
-            self.run.begin(
-                {"run": about, "begun_with": begun_with, "environment": environment()},
-            )
+            with faults_named(self.run.path):
+                self.run.begin(
+                    {"run": about, "begun_with": begun_with, "environment": numerics()},
+                )
             return of, None
         said = self.run.read_about()
         check_same(said["run"], about, str(self.run.path))
@@ -211,9 +134,11 @@ class Keeper:
                 f"{self.run.path}: has no checkpoint, and the model's weights are not those that the "
                 "run began with; begin it anew with --overwrite (overwrite=True in code)"
             )
+        if kept is not None and self.recipe.checkpoint.save == "best":
+            _check_best(checkpoints, kept)
         changed = [
             f"{name} was {said['environment'].get(name)} and is {value}"
-            for name, value in environment().items()
+            for name, value in numerics().items()
             if said["environment"].get(name) != value
         ]
         if changed:
@@ -230,7 +155,7 @@ class Keeper:
         """Keep the run as it stands, if that is due, and end it, if it is to stop.
 
         Args:
-            metrics: of the judge, where it was asked after this step.
+            metrics: of the judge, where it was asked after this step; in every process.
             last: whether it was the run's last step.
 
         Raises:
@@ -242,25 +167,37 @@ class Keeper:
         is_best = metrics is not None and self._is_best(metrics, step)
         due = asked.steps is not None and step % asked.steps == 0
         late = time.monotonic() - self._since >= asked.seconds
-        told = (stop.signal if stop is not None else None) or 0
-        writes, told = self.processes.largest(
-            [int(self.processes.is_main and (is_best or due or late or last)), told]
+        signalled = (stop.signal if stop is not None else None) or 0
+        writes, signalled = self.processes.largest(
+            [int(self.processes.is_main and (is_best or due or late or last)), signalled]
         )
-        if writes or told:
+        if writes or signalled:
             self._write()
-        if told and not last:
-            name = signal.Signals(told).name
+        if signalled and not last:
+            name = signal.Signals(signalled).name
             raise RunStopped(
                 f"stopped by {name} after step {step}, which is kept in "
                 f"{self.checkpoints.path(step)}; it goes on with --resume (resume=True in code)",
-                told,
+                signalled,
             )
 
     def finish(self) -> None:
-        """Give the model the weights that the run is to end with."""
-        best = self.best
-        if self.recipe.checkpoint.save == "best" and best and best.step != self.live.steps:
-            self.trained.load(_weights(self.checkpoints.read(best.step).tensors))
+        """Give the model the weights that the run is to end with.
+
+        Raises:
+            CheckpointError: the best's checkpoint cannot be read.
+            SpecError: the best is asked for, and the judge has given no number.
+        """
+        if self.recipe.checkpoint.save == "last":
+            return
+        if self.best is None:
+            raise SpecError(
+                "train.checkpoint.save: the best model is asked for, and the judge has given no number "
+                "at any evaluation; for the last one, go on with --resume --set "
+                "train.checkpoint.save=last"
+            )
+        if self.best.step != self.live.steps:
+            self._loaded(self.best.step)
 
     def _write(self) -> None:
         self.live.parallel.whole()
@@ -273,7 +210,7 @@ class Keeper:
             self.checkpoints.write(self.live.steps, {"best": best, **content}, tensors)
             self.checkpoints.retain(self.recipe.checkpoint.keep, best["step"] if best else None)
 
-        self._by_main(written)
+        self.processes.by_first(written)
         self._since = time.monotonic()
 
     def _check_finite(self, tensors: Mapping[str, Tensor]) -> None:
@@ -287,23 +224,6 @@ class Keeper:
                     f"rate than {self.recipe.optimizer.learning_rate:g}"
                 )
 
-    def _by_main(self, work: Callable[[], _T]) -> _T:
-        """What the first process's work gives, or the error that it ends with, in every process."""
-        found: Any = None
-        if self.processes.is_main:
-            try:
-                found = work(), None
-            except ZooError as error:
-                if self.processes.count == 1:
-                    raise
-                found = None, (type(error), str(error))
-        given, failure = self.processes.gathered(found)[0]
-        if failure is not None:
-            kind, said = failure
-            raise kind(said)
-        result: _T = given
-        return result
-
     def _is_best(self, metrics: Mapping[str, float], step: int) -> bool:
         name = self.recipe.checkpoint.metric or next(iter(metrics), "")
         if name not in metrics:
@@ -316,6 +236,23 @@ class Keeper:
             return False
         self.best = Best(step, value)
         return True
+
+
+def _check_best(checkpoints: Checkpoints, kept: Kept) -> None:
+    """Say before any step, and not after the last, that the best so far cannot be had.
+
+    Raises:
+        CheckpointError: it is gone, or not whole.
+    """
+    best = kept.content["best"]
+    if best is not None and best["step"] != kept.step:
+        try:
+            checkpoints.read(best["step"])
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"{error}. It is the best so far, which the run is to end with; go on with "
+                "--set train.checkpoint.save=last, and it ends with the last"
+            ) from error
 
 
 def _weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -2,59 +2,51 @@
 
 from __future__ import annotations
 
-import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
-from datetime import timedelta
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 
 from zoo.clip import CLIP
 from zoo.data.fingerprint import fingerprint
 from zoo.data.pairs import Pair
 from zoo.data.stream import Stream
-from zoo.errors import CheckpointError, DataError, MissingExtraError, SpecError, TowerError
+from zoo.errors import DataError
 from zoo.memory import keep_freed_memory
 from zoo.recipe import Recipe
+from zoo.training.batch import Batch
+from zoo.training.batch_norm import set_mode
+from zoo.training.checks import check_complete, check_kept, check_streamed
+from zoo.training.execution import (
+    agreed_precision,
+    compiled,
+    repeatable,
+    seed_step,
+    set_seed,
+)
 from zoo.training.features import Progress
 from zoo.training.feed import Feed
 from zoo.training.guards import Advice, Guards
 from zoo.training.identity import identity
-from zoo.training.keeper import Keeper, Live
+from zoo.training.keeper import Keeper
+from zoo.training.live import Live
 from zoo.training.log import Log
 from zoo.training.not_finite import keep_batch
-from zoo.training.observer import Epoch, Observer, Start, Step, Told
+from zoo.training.observer import Epoch, Observer, Observers, Start, Step, Told
 from zoo.training.optimizer import make_optimizer, make_schedule
 from zoo.training.parallel import parallelise
-from zoo.training.precision import choose
+from zoo.training.processes import Processes, make_accelerator
 from zoo.training.run_folder import RunFolder
-from zoo.training.step import Stepper
+from zoo.training.step import Outcome, Stepper
 from zoo.training.stopping import stopping
 from zoo.training.stream_feed import StreamFeed
 from zoo.training.teacher import check_teacher
 from zoo.training.trackers import Trackers
 
-try:
-    from accelerate import Accelerator
-    from accelerate.utils import InitProcessGroupKwargs, set_seed
-except ImportError as missing:
-    raise MissingExtraError("training needs accelerate: pip install 'clip-zoo[train]'") from missing
-
-__all__ = [
-    "Epoch",
-    "Step",
-    "check_complete",
-    "compiled",
-    "make_accelerator",
-    "seed_step",
-    "set_seed",
-    "train",
-]
-
-_log = logging.getLogger(__name__)
+__all__ = ["train"]
 
 
 def train(
@@ -116,39 +108,35 @@ def train(
     check_teacher(model.loss, teacher)
     spec = model.spec
     assert spec is not None
-    recipe = (recipe or spec.train).filled(heads_only=spec.heads_only)
-    if recipe.stream != isinstance(pairs, Stream):
-        raise SpecError(
-            f"train.stream is {str(recipe.stream).lower()}, and the pairs are "
-            f"{'a stream' if isinstance(pairs, Stream) else 'a list'}; the recipe has to say it"
-        )
+    asked = (recipe or spec.train).filled(heads_only=spec.heads_only)
+    check_streamed(asked, pairs)
     device = next(model.parameters()).device
     resume = resume or from_step is not None
     run = None if folder is None else RunFolder(folder)
-    _check_kept(recipe, run, judge is not None, resume=resume, overwrite=overwrite)
-    trackers = Trackers(recipe.trackers, run)
+    check_kept(asked, run, judged=judge is not None, resume=resume, overwrite=overwrite)
+    trackers = Trackers(asked.trackers, run)
     accelerator = make_accelerator(device)
+    processes = Processes(device)
+    precision = agreed_precision(asked, device, processes, run if resume else None)
+    recipe = asked.model_copy(update={"precision": precision})
     keep_freed_memory()
-    with _repeatable(device), ExitStack() as open_run:
+    with repeatable(device), ExitStack() as open_run:
         set_seed(recipe.seed)
         model.to(memory_format=torch.channels_last)
-        feed: Feed | StreamFeed
-        if isinstance(pairs, Stream):
-            feed = StreamFeed(model, pairs, recipe, teacher=teacher)
-        else:
-            feed = Feed(model, pairs, recipe, progress, teacher=teacher)
-        model.train()
+        feed: Feed | StreamFeed = (
+            StreamFeed(model, pairs, recipe, teacher=teacher)
+            if isinstance(pairs, Stream)
+            else Feed(model, pairs, recipe, progress, teacher=teacher)
+        )
+        set_mode(model, recipe)
         keeper = None
         if run is not None:
-            keeper = Keeper(run, recipe, model, feed.processes)
+            keeper = Keeper(run, recipe, model, processes)
             open_run.callback(keeper.close)
         parallel = parallelise(model, recipe, accelerator)
         optimizer = make_optimizer(parallel.model, recipe)
-        per_epoch = feed.steps_per_epoch
-        steps = recipe.steps or (recipe.epochs or 1) * per_epoch
-        epochs = -(-steps // per_epoch)
-        every = recipe.evaluation.every or max(epochs // 20, 1)
-        schedule = make_schedule(optimizer, recipe, steps)
+        length = _Length.of(recipe, feed.steps_per_epoch)
+        schedule = make_schedule(optimizer, recipe, length.steps)
         stepper = Stepper(model, recipe, optimizer, schedule, accelerator.backward, parallel)
         if keeper:  # after all that may refuse the recipe, as it clears away a run that is replaced
             keeper.open(
@@ -161,168 +149,102 @@ def train(
                         "train": fingerprint(pairs, progress, workers=max(recipe.workers, 1)),
                         **(fingerprints or {}),
                     },
-                    processes=feed.processes.count,
+                    processes=processes.count,
                     device=device.type,
-                    precision=choose(recipe.precision, device),
+                    precision=precision,
                 ),
                 resume=resume,
                 from_step=from_step,
             )
             parallel.take()
-        main = feed.processes.is_main
-        guards = Guards(on_advice, run.advice if run is not None and main else None)
-        told = [guards, *observers, trackers, Told(on_step, on_epoch)]
-        if run is not None and main:
-            told.insert(0, Log(run.log, run.timing))
-        live = Live(parallel, optimizer, schedule, told, feed.unreadable)
+        written = run if processes.is_main else None
+        watched: list[Observer] = [Log(written.log, written.timing)] if written else []
+        watched.append(Guards(on_advice, written.advice if written else None))
+        watched += [*observers, trackers, Told(on_step, on_epoch, progress)]
+        told = Observers(watched)
+        live = Live(parallel, optimizer, schedule, watched, feed.unreadable)
         if keeper:
             keeper.take_up(live)
-        start = Start(model, recipe, steps, per_epoch, live.steps)
+        if written:
+            open_run.callback(written.name_unreadable, feed.unreadable)
+        start = Start(model, asked, length.steps, length.per_epoch, live.steps)
         with (
             stopping() if keeper else nullcontext() as stop,
             compiled(model, recipe.compile),
-            _told(told, start),
-            _unreadable_told(run if main else None, feed),
+            told.watching(start),
         ):
-            for batch in feed.batches(range(live.steps, steps), live.place):
+            for batch in feed.batches(range(live.steps, length.steps), live.place):
                 number = live.steps + 1
-                seed_step(recipe.seed, number, feed.processes.rank)
-                try:
-                    outcome = stepper(batch)
-                except DataError as error:
-                    error.args = (f"step {number}: {error}",)
-                    if run is not None:
-                        place = run.not_finite / f"process-{feed.processes.rank}"
-                        keep_batch(place, batch, feed.named(batch), number, error)
-                    raise
-                live.steps, live.place = number, batch.place
-                live.loss, live.epoch_steps = live.loss + outcome.loss, live.epoch_steps + 1
-                epoch = -(-number // per_epoch)
-                pairs_of_all = sum(batch.counts) or len(batch)
-                step = Step(number, steps, outcome, epoch, pairs_of_all, feed.unreadable.count)
-                for each in told:
-                    each.on_step(step)
-                if progress:
-                    progress("training", number, steps)
+                seed_step(recipe.seed, number, processes.rank)
+                outcome = _stepped(stepper, batch, number, feed, run)
+                live.count(outcome.loss, batch.place)
+                told.on_step(_step(number, length, outcome, batch, feed))
                 metrics = None
-                if number % per_epoch == 0 or number == steps:
-                    if judge is not None and (epoch % every == 0 or number == steps):
-                        parallel.whole()
-                        metrics = judge() if main else None
-                    mean = live.loss / live.epoch_steps
-                    for each in told:
-                        each.on_epoch(Epoch(epoch, epochs, mean, metrics, number))
-                    live.loss, live.epoch_steps = 0.0, 0
+                if judge is not None and length.is_judged(number):
+                    parallel.whole()
+                    metrics = processes.by_first(judge)
+                if length.ends_epoch(number):
+                    epoch, mean = length.epoch(number), live.mean_loss()
+                    told.on_epoch(Epoch(epoch, length.epochs, mean, metrics, number))
                     stepper.set_mode()
                 if keeper:
-                    keeper.after_step(metrics, last=number == steps, stop=stop)
+                    keeper.after_step(metrics, last=number == length.steps, stop=stop)
         parallel.whole()
         if keeper:
             keeper.finish()
     model.eval()
-    return recipe
+    return asked
 
 
-def seed_step(seed: int, step: int, rank: int) -> None:
-    """Set torch's random state for one step of one process: a function of these and of nothing before."""
-    state = np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)
-    torch.manual_seed(int(state[0]))
+@dataclass(frozen=True)
+class _Length:
+    """How many steps a run has, where its epochs end, and after which of them it is judged."""
+
+    steps: int
+    per_epoch: int
+    every: int
+    """Epochs from one judgement to the next; the last step is judged too."""
+
+    @classmethod
+    def of(cls, recipe: Recipe, per_epoch: int) -> _Length:
+        steps = recipe.steps or (recipe.epochs or 1) * per_epoch
+        epochs = -(-steps // per_epoch)
+        return cls(steps, per_epoch, recipe.evaluation.every or max(epochs // 20, 1))
+
+    @property
+    def epochs(self) -> int:
+        return self.epoch(self.steps)
+
+    def epoch(self, step: int) -> int:
+        """That a step is in, counted from 1."""
+        return -(-step // self.per_epoch)
+
+    def ends_epoch(self, step: int) -> bool:
+        return step % self.per_epoch == 0 or step == self.steps
+
+    def is_judged(self, step: int) -> bool:
+        due = self.ends_epoch(step) and self.epoch(step) % self.every == 0
+        return due or step == self.steps
 
 
-def _check_kept(
-    recipe: Recipe, run: RunFolder | None, judged: bool, *, resume: bool, overwrite: bool
-) -> None:
-    if run is not None:
-        run.check_free(overwrite=overwrite, resume=resume)
-    elif resume or overwrite:
-        raise CheckpointError("a run is resumed, or overwritten, in a folder; say which")
-    if resume and overwrite:
-        raise CheckpointError(
-            "a run is resumed or overwritten, and not both; leave one of them out"
-        )
-    if recipe.checkpoint.save == "best" and not (run is not None and judged):
-        raise SpecError(
-            "train.checkpoint.save: the best model is one that a judge has judged, kept in the run's "
-            'folder; give both, or save the "last"'
-        )
-
-
-@contextmanager
-def _told(observers: Sequence[Observer], start: Start) -> Iterator[None]:
-    """Observers are told of the start, and, those that were, of the end."""
-    with ExitStack() as stack:
-        for each in observers:
-            stack.callback(each.on_end)
-            each.on_start(start)
-        yield
-
-
-@contextmanager
-def _unreadable_told(run: RunFolder | None, feed: Feed | StreamFeed) -> Iterator[None]:
-    """Pictures that could not be read are named in the run's folder, however it ends."""
+def _stepped(
+    stepper: Stepper, batch: Batch, number: int, feed: Feed | StreamFeed, run: RunFolder | None
+) -> Outcome:
+    """One step. A batch whose loss is no number is kept in the run's folder."""
     try:
-        yield
-    finally:
-        if run is not None and feed.unreadable.count:
-            try:
-                run.unreadable.write_text(f"{feed.unreadable}\n", encoding="utf-8")
-            except OSError as failure:  # what ends the run is told, and not this
-                _log.warning("%s: cannot be written: %s", run.unreadable, failure.strerror)
+        return stepper(batch)
+    except DataError as error:
+        error.args = (f"step {number}: {error}",)
+        if run is not None:
+            place = run.not_finite / f"process-{feed.processes.rank}"
+            keep_batch(place, batch, feed.named(batch), number, error)
+        raise
 
 
-def make_accelerator(device: torch.device) -> Accelerator:
-    """Accelerate's view of the processes that this one was started among."""
-    return Accelerator(
-        cpu=device.type == "cpu",
-        mixed_precision="no",  # it is the recipe that says it
-        kwargs_handlers=[
-            # The others wait while the first one computes features, or evaluates.
-            InitProcessGroupKwargs(timeout=timedelta(days=1)),
-        ],
-    )
-
-
-def check_complete(model: CLIP) -> None:
-    if model.image_encoder is None or model.text_encoder is None or model.loss is None:
-        raise TowerError("training takes both towers and a loss; build the model with all of them")
-    if not model.get_trainable_parameters():
-        raise SpecError(
-            "nothing in this model trains; set image.train or text.train to head or full"
-        )
-
-
-@contextmanager
-def compiled(model: CLIP, wanted: bool) -> Iterator[None]:
-    """Compiled encoders inside, where they are wanted and run at every step."""
-    towers = (model.image_encoder, model.text_encoder)
-    encoders = [
-        tower.encoder
-        for tower in towers
-        if wanted and tower is not None and "encoder" not in tower.frozen_parts
-    ]
-    before = [encoder._compiled_call_impl for encoder in encoders]
-    for encoder in encoders:
-        encoder.compile()
-    try:
-        yield
-    finally:
-        for encoder, call in zip(encoders, before, strict=True):
-            encoder._compiled_call_impl = call
-
-
-@contextmanager
-def _repeatable(device: torch.device) -> Iterator[None]:
-    """On a GPU, kernels that add up in the same order each time. A processor's do so anyway."""
-    if device.type == "cpu":
-        yield
-        return
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    settings: Any = torch.utils.deterministic
-    before = torch.are_deterministic_algorithms_enabled(), settings.fill_uninitialized_memory
-    torch.use_deterministic_algorithms(True)
-    settings.fill_uninitialized_memory = False  # it is for finding faults, and slow
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before[0])
-        settings.fill_uninitialized_memory = before[1]
+def _step(
+    number: int, length: _Length, outcome: Outcome, batch: Batch, feed: Feed | StreamFeed
+) -> Step:
+    """What is told of one."""
+    pairs_of_all = sum(batch.counts) or len(batch)
+    epoch, unread = length.epoch(number), feed.unreadable.count
+    return Step(number, length.steps, outcome, epoch, pairs_of_all, unread)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from zoo.clip import CLIP
 from zoo.recipe import Recipe
 from zoo.training.step import Outcome
 
-__all__ = ["Epoch", "Observer", "Start", "Step", "Told"]
+__all__ = ["Epoch", "Observer", "Observers", "Start", "Step", "Told"]
 
 
 @dataclass(frozen=True)
@@ -84,16 +85,47 @@ class Observer:
         """Go on from a checkpoint."""
 
 
+class Observers(Observer):
+    """Several, told one after the other."""
+
+    def __init__(self, observers: Iterable[Observer]) -> None:
+        self.each = list(observers)
+
+    @contextmanager
+    def watching(self, start: Start) -> Iterator[None]:
+        """They are told of the start, and those that were, of the end, however it comes."""
+        with ExitStack() as stack:
+            for one in self.each:
+                stack.callback(one.on_end)
+                one.on_start(start)
+            yield
+
+    def on_step(self, step: Step) -> None:
+        for one in self.each:
+            one.on_step(step)
+
+    def on_epoch(self, epoch: Epoch) -> None:
+        for one in self.each:
+            one.on_epoch(epoch)
+
+
 @dataclass
 class Told(Observer):
-    """An observer of plain functions."""
+    """An observer of plain functions.
+
+    Args:
+        progress: told of every step as `("training", number, steps)`.
+    """
 
     step: Callable[[Step], None] | None = None
     epoch: Callable[[Epoch], None] | None = None
+    progress: Callable[[str, int, int], None] | None = None
 
     def on_step(self, step: Step) -> None:
         if self.step is not None:
             self.step(step)
+        if self.progress is not None:
+            self.progress("training", step.number, step.steps)
 
     def on_epoch(self, epoch: Epoch) -> None:
         if self.epoch is not None:

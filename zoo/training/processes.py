@@ -3,17 +3,38 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 
-from zoo.errors import DataError
+from zoo.errors import DataError, MissingExtraError, RunStopped, ZooError
 from zoo.losses.gather import row_counts
 
-__all__ = ["Processes"]
+try:
+    from accelerate import Accelerator
+    from accelerate.utils import InitProcessGroupKwargs
+except ImportError as missing:
+    raise MissingExtraError("training needs accelerate: pip install 'clip-zoo[train]'") from missing
+
+__all__ = ["Processes", "make_accelerator"]
+
+_T = TypeVar("_T")
+
+
+def make_accelerator(device: torch.device) -> Accelerator:
+    """Accelerate's view of the processes that this one was started among."""
+    return Accelerator(
+        cpu=device.type == "cpu",
+        mixed_precision="no",  # it is the recipe that says it
+        kwargs_handlers=[
+            # The others wait while the first one computes features, or evaluates.
+            InitProcessGroupKwargs(timeout=timedelta(days=1)),
+        ],
+    )
 
 
 class Processes:
@@ -48,6 +69,51 @@ class Processes:
         dist.all_gather_object(values, value)
         return values
 
+    def by_all(self, work: Callable[[], _T]) -> list[_T]:
+        """What each process's own work gives, in the order of ranks. If it fails in one, it does in all.
+
+        Raises:
+            ZooError: what it failed with elsewhere; what it failed with here, of any kind, comes first.
+        """
+        if self.count == 1:
+            return [work()]
+        found: Any = None
+        failure: Exception | None = None
+        try:
+            found = work()
+        except Exception as error:  # all others wait for word of it
+            failure = error
+        told = self.gathered((found, failure and self._as_told(failure)))
+        if failure is not None:
+            raise failure
+        for _, failed in told:
+            if failed is not None:
+                kind, said = failed
+                raise kind(said)
+        return [each for each, _ in told]
+
+    def by_first(self, work: Callable[[], _T]) -> _T:
+        """What the work gives in the first process, which alone does it, or the error it ends with."""
+        found: Any = self.by_all(lambda: work() if self.is_main else None)
+        result: _T = found[0]
+        return result
+
+    def in_turns(self, work: Callable[[], _T]) -> _T:
+        """What the work gives here: done by the first process, then the first of each machine, then all.
+
+        So that what the first ones keep in a cache is there for the others.
+        """
+        own = 0 if self.is_main else 1 if os.environ.get("LOCAL_RANK", "0") == "0" else 2
+        done: list[_T] = []
+
+        def turned(turn: int) -> None:
+            if turn == own:
+                done.append(work())
+
+        for turn in range(1 if self.count == 1 else 3):
+            self.by_all(partial(turned, turn))
+        return done[0]
+
     def largest(self, numbers: list[int]) -> list[int]:
         """Of each number the largest in all processes; waits for all."""
         if self.count == 1:
@@ -63,7 +129,7 @@ class Processes:
 
     def check_alike(self, what: str, value: Callable[[], Any]) -> None:
         """Raise `DataError` in all processes if the value is not the same in all."""
-        values = [None] if self.count == 1 else self.gathered(value())
+        values = [None] if self.count == 1 else self.by_all(value)
         other = next((rank for rank, each in enumerate(values) if each != values[0]), None)
         if other is not None:
             raise DataError(
@@ -71,21 +137,11 @@ class Processes:
                 f"{_short(values[other])} in process {other}. All have to see the same data"
             )
 
-    @contextmanager
-    def in_turns(self) -> Iterator[None]:
-        """What is inside is done by the first process, then by the first of each machine, then by all.
-
-        So that what the first ones keep in a cache is there for the others.
-        """
-        if self.count == 1:
-            yield
-            return
-        own = 0 if self.is_main else 1 if os.environ.get("LOCAL_RANK", "0") == "0" else 2
-        for _ in range(own):
-            self.gathered(None)
-        yield
-        for _ in range(own, 3):
-            self.gathered(None)
+    def _as_told(self, failure: Exception) -> tuple[type[ZooError], str]:
+        """An error as the other processes raise it."""
+        if isinstance(failure, ZooError) and not isinstance(failure, RunStopped):
+            return type(failure), str(failure)
+        return ZooError, f"process {self.rank}: {type(failure).__name__}: {failure}"
 
 
 def _short(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -11,10 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from zoo.data.unreadable import Unreadable
 from zoo.errors import CheckpointError, FolderError, first_line
 from zoo.folder.swap import sync
 
 __all__ = ["RunFolder", "faults_named", "write_json"]
+
+_log = logging.getLogger(__name__)
 
 _FORMAT_VERSION = 1
 
@@ -96,11 +100,12 @@ class RunFolder:
             if path.exists()
         ]
         if there:
-            self.tidy()
-            self._former.mkdir()
+            self._former.mkdir(exist_ok=True)
             sync(self.path)
             for path in there:
-                path.rename(self._former / path.name)
+                away = self._former / path.name
+                shutil.rmtree(away, ignore_errors=True)
+                path.replace(away)
         write_json(self.about, {"format_version": _FORMAT_VERSION, **about})
         self.checkpoints.mkdir()
         self.tidy()
@@ -108,6 +113,14 @@ class RunFolder:
     def tidy(self) -> None:
         """Clear away what is left of a run that this one replaced."""
         shutil.rmtree(self._former, ignore_errors=True)
+
+    def name_unreadable(self, unreadable: Unreadable) -> None:
+        """Write which pictures could not be read, if there are any."""
+        if unreadable.count:
+            try:
+                self.unreadable.write_text(f"{unreadable}\n", encoding="utf-8")
+            except OSError as failure:  # what ends the run is told, and not this
+                _log.warning("%s: cannot be written: %s", self.unreadable, failure.strerror)
 
     def read_about(self) -> dict[str, Any]:
         """What `begin` was given.

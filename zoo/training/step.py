@@ -5,26 +5,30 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
-from torch.utils.checkpoint import get_device_states, set_device_states
 
 from zoo.clip import CLIP
-from zoo.errors import DataError, SpecError
+from zoo.errors import DataError
 from zoo.losses.gather import as_one_process, gather_ids, gather_rows
 from zoo.recipe import Recipe
 from zoo.training.batch import Batch
-from zoo.training.batch_norm import WholeBatchNorms
+from zoo.training.batch_norm import (
+    WholeBatchNorms,
+    check_batch_norms,
+    live_batch_norms,
+    set_mode,
+)
+from zoo.training.cosine import MeanCosine
 from zoo.training.parallel import Alone
-from zoo.training.spread import Spread
+from zoo.training.replay import leaf, random_state, replaying, set_random_state
 from zoo.training.towers import Side
 
 __all__ = ["Outcome", "Stepper"]
@@ -92,20 +96,14 @@ class Stepper:
         self.device = next(model.parameters()).device
         self.precision = self.parallel.towers.precision
         self._splits = "splits-over-processes" in getattr(self.loss, "claims", ())
-        self._spread = Spread()
+        self._cosine = MeanCosine()
         self._takes = set(inspect.signature(self.loss.forward).parameters)
         self.set_mode()
-        if recipe.accumulation > 1:
-            self._refuse_batch_norm()
-        if recipe.compile and type(self.parallel) is not Alone:
-            self._refuse_compiled_batch_norm()
+        check_batch_norms(self.model, recipe, several=type(self.parallel) is not Alone)
 
     def set_mode(self) -> None:
         """Train mode for what trains; batch norms as the recipe says."""
-        self.model.train()
-        if self.recipe.batch_norm == "frozen":
-            for _, norm in self._batch_norms():
-                norm.eval()
+        set_mode(self.model, self.recipe)
 
     def __call__(self, batch: Batch) -> Outcome:
         """Update the model by one batch.
@@ -143,7 +141,7 @@ class Stepper:
         self.optimizer.step()
         self.schedule.step()
         cosines = (
-            self._spread.take(side, several=len(batch.counts) > 1) for side in ("image", "text")
+            self._cosine.take(side, several=len(batch.counts) > 1) for side in ("image", "text")
         )
         return Outcome(value, None if most is None else norm, rate, temperature, *cosines)
 
@@ -154,12 +152,12 @@ class Stepper:
         return loss.detach()
 
     def _summed(self, batch: Batch) -> Tensor:
-        texts, give_back = _leaf(*self.parallel.embed_part(batch, "text"))
-        self._spread.add("text", texts)
+        texts, give_back = leaf(*self.parallel.embed_part(batch, "text"))
+        self._cosine.add("text", texts)
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         for rows in self._parts(batch):
             (images,) = self.parallel.embed_part(batch.part(rows), "image")
-            self._spread.add("image", images)
+            self._cosine.add("image", images)
             share = self.loss.over_images(images, texts, rows.start, **self._extras(batch))
             share = share * self._weight(batch)
             self.backward(share)
@@ -176,26 +174,26 @@ class Stepper:
             embeds: list[Tensor] = []
             with torch.no_grad():
                 for part in parts:
-                    states[side].append(_random_state(self.device))
+                    states[side].append(random_state(self.device))
                     embeds += self.parallel.embed_part(part, side)
             tower = getattr(self.model, f"{side}_encoder")
             trains = any(each.requires_grad for each in tower.parameters())
             leaves[side] = torch.cat(embeds).requires_grad_(trains)
         loss = self._loss(leaves["image"], leaves["text"], batch)
         self.backward(loss)
-        with _replaying(self.device):
+        with replaying(self.device):
             for side in sides:
                 gradient = leaves[side].grad
                 if gradient is None:
                     continue
                 for part, state, rows in zip(parts, states[side], self._parts(batch), strict=True):
-                    _set_random_state(state)
+                    set_random_state(state)
                     torch.autograd.backward(self.parallel.embed_part(part, side), (gradient[rows],))
         return loss.detach()
 
     def _loss(self, images: Tensor, texts: Tensor, batch: Batch) -> Tensor:
-        self._spread.add("image", images)
-        self._spread.add("text", texts)
+        self._cosine.add("image", images)
+        self._cosine.add("text", texts)
         extras = self._extras(batch)
         if len(batch.counts) > 1 and not self._splits:
             images, texts = (gather_rows(each, batch.counts) for each in (images, texts))
@@ -228,7 +226,7 @@ class Stepper:
         return sums and (self._splits or len(batch.counts) < 2)
 
     def _norms_over(self, batch: Batch) -> AbstractContextManager[Any]:
-        live = len(batch.counts) > 1 and any(norm.training for _, norm in self._batch_norms())
+        live = len(batch.counts) > 1 and live_batch_norms(self.model)
         return WholeBatchNorms() if live else nullcontext()
 
     def _extras(self, batch: Batch) -> dict[str, Tensor]:
@@ -241,62 +239,3 @@ class Stepper:
         count = max(min(self.recipe.accumulation, *(batch.counts or (len(batch),))), 1)
         bounds = [len(batch) * part // count for part in range(count + 1)]
         return (slice(*each) for each in pairwise(bounds))
-
-    def _batch_norms(self) -> Iterator[tuple[str, nn.Module]]:
-        return (
-            (name, each)
-            for name, each in self.model.named_modules()
-            if isinstance(each, _BatchNorm)
-        )
-
-    def _refuse_compiled_batch_norm(self) -> None:
-        live = [name for name, norm in self._batch_norms() if norm.training]
-        if live:
-            raise SpecError(
-                f"train.compile: {live[0]} and {len(live) - 1} more batch norms take the statistics "
-                "of all processes, which compiled encoders do not; leave it out, or say "
-                'train.batch_norm = "frozen"'
-            )
-
-    def _refuse_batch_norm(self) -> None:
-        live = [name for name, norm in self._batch_norms() if norm.training]
-        if live:
-            raise SpecError(
-                f"train.accumulation: {live[0]} and {len(live) - 1} more batch norms take their "
-                "statistics from the pictures that they see together, so that a batch in "
-                f"{self.recipe.accumulation} parts is not the whole batch; say train.batch_norm = "
-                '"frozen" to keep the statistics they have, or choose an encoder without batch norm'
-            )
-
-
-def _leaf(embeds: Tensor) -> tuple[Tensor, Callable[[], None]]:
-    """The embeddings cut off from their graph, and how to carry their gradient into it."""
-    leaf = embeds.detach().requires_grad_(embeds.requires_grad)
-
-    def give_back() -> None:
-        if leaf.grad is not None:
-            torch.autograd.backward(embeds, leaf.grad)
-
-    return leaf, give_back
-
-
-def _random_state(device: torch.device) -> tuple[Tensor, Any]:
-    if device.type == "cpu":
-        return torch.get_rng_state(), None
-    return torch.get_rng_state(), get_device_states(torch.empty(0, device=device))
-
-
-def _set_random_state(state: tuple[Tensor, Any]) -> None:
-    torch.set_rng_state(state[0])
-    if state[1] is not None:
-        set_device_states(*state[1])
-
-
-@contextmanager
-def _replaying(device: torch.device) -> Iterator[None]:
-    """Leave the random state as it is found, whatever is replayed inside."""
-    found = _random_state(device)
-    try:
-        yield
-    finally:
-        _set_random_state(found)

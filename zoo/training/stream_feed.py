@@ -26,7 +26,7 @@ from zoo.training.feed import stacked, told_of_unread
 from zoo.training.processes import Processes
 from zoo.training.stopping import bear_signals
 
-__all__ = ["Sequence", "StreamFeed"]
+__all__ = ["Interleaved", "StreamFeed"]
 
 _LANES = 8
 _STRETCHES = 20
@@ -142,7 +142,7 @@ class StreamFeed:
     ) -> Iterator[list[_Row]]:
         """This process's rows, batch by batch; whole batches go to `drawn`, with the place after."""
         begin = 0 if place is None else steps.start
-        sequence = Sequence(self.stream, self.lanes, place)
+        sequence = Interleaved(self.stream, self.lanes, place)
         for step in range(begin, steps.stop):
             drawn_pairs = list(islice(sequence, self.batch_size))
             if drawn_pairs[-1][1] > drawn_pairs[0][1] + 1:
@@ -172,10 +172,7 @@ class StreamFeed:
         """Counted, if the recipe gives epochs; if it gives steps, a twentieth of them."""
         if self.recipe.steps is not None:
             return self.recipe.epoch_steps or -(-self.recipe.steps // _STRETCHES)
-        count = None
-        if self.processes.is_main:
-            count = sum(1 for _ in self.stream.read(0))
-        count = self.processes.gathered(count)[0]
+        count = self.processes.by_first(lambda: sum(1 for _ in self.stream.read(0)))
         if count < self.batch_size:
             raise DataError(
                 f"the stream has {count} pairs to train with, fewer than one batch of "
@@ -184,7 +181,7 @@ class StreamFeed:
         return self.recipe.epoch_steps or count // self.batch_size
 
 
-class Sequence(Iterator[tuple[Pair, int]]):
+class Interleaved(Iterator[tuple[Pair, int]]):
     """All pairs from a place on, each with its epoch, epoch after epoch: a pair of each lane by turns."""
 
     def __init__(self, stream: Stream, lanes: int, place: Any = None) -> None:

@@ -28,9 +28,17 @@ class Trained:
     """
 
     def __init__(self, model: CLIP) -> None:
-        self._modules: list[tuple[str, nn.Module]] = [("", model)]
-        if model.loss is not None:
-            self._modules.append(("loss.", model.loss))
+        towers = {
+            "image_encoder.": model.image_encoder,
+            "text_encoder.": model.text_encoder,
+            "loss.": model.loss,
+        }
+        self._modules: list[tuple[str, nn.Module]] = [
+            # One that is cut goes by the parts of the whole: wherever it can be cut, and where not.
+            (name, getattr(part, "whole", part))
+            for name, part in towers.items()
+            if part is not None
+        ]
         self._names = {
             name
             for name, owner, tensor, is_parameter in self._all()

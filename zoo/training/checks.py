@@ -1,0 +1,67 @@
+"""What is refused before a run computes or writes anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zoo.clip import CLIP
+from zoo.data.pairs import Pair
+from zoo.data.stream import Stream
+from zoo.errors import CheckpointError, SpecError, TowerError
+from zoo.recipe import Recipe
+from zoo.training.run_folder import RunFolder
+
+__all__ = ["check_complete", "check_kept", "check_streamed"]
+
+
+def check_complete(model: CLIP) -> None:
+    """Refuse a model without a loss or a tower, or in which nothing trains.
+
+    Raises:
+        SpecError: nothing trains.
+        TowerError: a tower or the loss is missing.
+    """
+    if model.image_encoder is None or model.text_encoder is None or model.loss is None:
+        raise TowerError("training takes both towers and a loss; build the model with all of them")
+    if not model.get_trainable_parameters():
+        raise SpecError(
+            "nothing in this model trains; set image.train or text.train to head or full"
+        )
+
+
+def check_streamed(recipe: Recipe, pairs: Sequence[Pair] | Stream) -> None:
+    """Refuse pairs of the other kind than the recipe says.
+
+    Raises:
+        SpecError: they are.
+    """
+    if recipe.stream != isinstance(pairs, Stream):
+        raise SpecError(
+            f"train.stream is {str(recipe.stream).lower()}, and the pairs are "
+            f"{'a stream' if isinstance(pairs, Stream) else 'a list'}; the recipe has to say it"
+        )
+
+
+def check_kept(
+    recipe: Recipe, run: RunFolder | None, *, judged: bool, resume: bool, overwrite: bool
+) -> None:
+    """Refuse a folder that is not free, and what needs a folder that was not given.
+
+    Raises:
+        CheckpointError: there is nothing to resume or overwrite, or both are asked for.
+        FolderError: the folder holds a run, or something else.
+        SpecError: the best model is to be saved, and none is judged or kept.
+    """
+    if run is not None:
+        run.check_free(overwrite=overwrite, resume=resume)
+    elif resume or overwrite:
+        raise CheckpointError("a run is resumed, or overwritten, in a folder; say which")
+    if resume and overwrite:
+        raise CheckpointError(
+            "a run is resumed or overwritten, and not both; leave one of them out"
+        )
+    if recipe.checkpoint.save == "best" and not (run is not None and judged):
+        raise SpecError(
+            "train.checkpoint.save: the best model is one that a judge has judged, kept in the run's "
+            'folder; give both, or save the "last"'
+        )

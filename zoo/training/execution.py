@@ -1,0 +1,91 @@
+"""How a run is computed: in which precision, by which kernels, from which random state."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from zoo.clip import CLIP
+from zoo.recipe import Recipe
+from zoo.training.precision import choose
+from zoo.training.processes import Processes
+from zoo.training.run_folder import RunFolder
+
+__all__ = ["agreed_precision", "compiled", "repeatable", "seed_step", "set_seed"]
+
+
+def set_seed(seed: int) -> None:
+    """Set the random states of Python, NumPy and torch."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def seed_step(seed: int, step: int, rank: int) -> None:
+    """Set them for one step of one process: a function of these and of nothing before."""
+    state = np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)
+    set_seed(int(state[0]))
+
+
+def agreed_precision(
+    recipe: Recipe, device: torch.device, processes: Processes, run: RunFolder | None = None
+) -> Literal["fp32", "bf16"]:
+    """The precision of a run, the same in all its processes: where it is open, the first one measures.
+
+    Args:
+        run: that is resumed, if one is: it goes on in the precision that it began in.
+
+    Raises:
+        CheckpointError: what the run began as cannot be read.
+    """
+
+    def decided() -> Literal["fp32", "bf16"]:
+        if recipe.precision == "auto" and run is not None and run.holds_run:
+            began: Literal["fp32", "bf16"] = run.read_about()["run"]["precision"]
+            return began
+        return choose(recipe.precision, device)
+
+    return processes.by_first(decided)
+
+
+@contextmanager
+def compiled(model: CLIP, wanted: bool) -> Iterator[None]:
+    """Compiled encoders inside, where they are wanted and run at every step."""
+    towers = (model.image_encoder, model.text_encoder)
+    encoders = [
+        tower.encoder
+        for tower in towers
+        if wanted and tower is not None and "encoder" not in tower.frozen_parts
+    ]
+    before = [encoder._compiled_call_impl for encoder in encoders]
+    for encoder in encoders:
+        encoder.compile()
+    try:
+        yield
+    finally:
+        for encoder, call in zip(encoders, before, strict=True):
+            encoder._compiled_call_impl = call
+
+
+@contextmanager
+def repeatable(device: torch.device) -> Iterator[None]:
+    """On a GPU, kernels that add up in the same order each time. A processor's do so anyway."""
+    if device.type == "cpu":
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    settings: Any = torch.utils.deterministic
+    before = torch.are_deterministic_algorithms_enabled(), settings.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True)
+    settings.fill_uninitialized_memory = False  # it is for finding faults, and slow
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        settings.fill_uninitialized_memory = before[1]
