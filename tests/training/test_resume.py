@@ -18,6 +18,7 @@ from zoo.data.pairs import Pair
 from zoo.errors import CheckpointError, DataError, SpecError
 from zoo.report.results import Reported
 from zoo.training import precision, run_folder
+from zoo.training.changing import Changing
 from zoo.training.checkpoint import Checkpoints
 from zoo.training.claim import claimed
 from zoo.training.cut import cut
@@ -26,7 +27,6 @@ from zoo.training.loop import train
 from zoo.training.observer import Observer, Start
 from zoo.training.precision import Measured
 from zoo.training.run_folder import RunFolder
-from zoo.training.trained import Trained
 
 
 class BreakOff(Observer):
@@ -758,7 +758,7 @@ def test_tensors_in_any_layout_come_back_as_they_were():
 def test_trained_is_found_by_what_changes(model, pairs, recipe):
     built = model("full", "frozen")
     built.train()
-    trained, before = Trained(built), state(built)
+    trained, before = Changing(built), state(built)
     hashes = trained.frozen()
     train(built, pairs, recipe(steps=3))
     after = state(built)

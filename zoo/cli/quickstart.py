@@ -25,7 +25,7 @@ def quickstart(
 ) -> None:
     """Train starter-clip on OpenMoji, search with it, and draw what it found. Under three minutes."""
     from zoo.cli.search import search_and_draw
-    from zoo.cli.train import train_and_save
+    from zoo.cli.train_and_save import train_and_save
     from zoo.training.run_folder import RunFolder
 
     started = time.perf_counter()

@@ -16,6 +16,7 @@ from torch import Tensor
 from zoo.clip import CLIP
 from zoo.errors import CheckpointError, RunStopped, SpecError, suggestion
 from zoo.recipe import Recipe
+from zoo.training.changing import Changing
 from zoo.training.checkpoint import Checkpoints, Kept
 from zoo.training.claim import claimed
 from zoo.training.identity import check_same, numerics, sha256_of_identity
@@ -23,7 +24,6 @@ from zoo.training.live import Live
 from zoo.training.processes import Processes
 from zoo.training.run_folder import RunFolder, faults_named
 from zoo.training.stopping import Stop
-from zoo.training.trained import Trained
 
 __all__ = ["Best", "Keeper"]
 
@@ -52,7 +52,7 @@ class Keeper:
 
     def __init__(self, run: RunFolder, recipe: Recipe, model: CLIP, processes: Processes) -> None:
         self.run, self.recipe, self.processes = run, recipe, processes
-        self.trained = Trained(model)
+        self.changing = Changing(model)
         self.best: Best | None = None
         self._since = time.monotonic()
         self._kept: Kept | None = None
@@ -79,7 +79,7 @@ class Keeper:
                 cannot be read.
         """
         of, step = self.processes.by_first(
-            lambda: self._opened(about(self.trained.frozen()), resume, from_step)
+            lambda: self._opened(about(self.changing.frozen()), resume, from_step)
         )
         self.checkpoints = Checkpoints(self.run.checkpoints, of)
         if step is not None:
@@ -105,7 +105,7 @@ class Keeper:
 
         def load() -> None:
             read.append(self.checkpoints.read(step))
-            self.trained.load(_weights(read[0].tensors))
+            self.changing.load(_weights(read[0].tensors))
 
         self.processes.by_all(load)
         return read[0]
@@ -116,7 +116,7 @@ class Keeper:
         """What tells the run from others, and the step to go on from."""
         with faults_named(self.run.path):
             self._claims.enter_context(claimed(self.run.path))
-        of, begun_with = sha256_of_identity(about), self.trained.sha256()
+        of, begun_with = sha256_of_identity(about), self.changing.sha256()
         if not (resume and self.run.holds_run):
             with faults_named(self.run.path):
                 self.run.begin(
@@ -201,7 +201,7 @@ class Keeper:
 
     def _write(self) -> None:
         self.live.parallel.whole()
-        tensors = {f"{_MODEL}{name}": each for name, each in self.trained.tensors().items()}
+        tensors = {f"{_MODEL}{name}": each for name, each in self.changing.tensors().items()}
         content = self.live.pack(tensors)
 
         def written() -> None:

@@ -12,11 +12,11 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from zoo.data.unreadable import Unreadable
 from zoo.errors import CheckpointError
+from zoo.training.changing import Changing
 from zoo.training.checkpoint import Kept
 from zoo.training.observer import Observer
 from zoo.training.packing import pack, unpack
-from zoo.training.parallel import Alone
-from zoo.training.trained import Trained
+from zoo.training.parallel import SingleProcess
 
 __all__ = ["Live"]
 
@@ -33,7 +33,7 @@ class Live:
         place: where the feed is, as far as the number of the step does not say it.
     """
 
-    parallel: Alone
+    parallel: SingleProcess
     optimizer: torch.optim.Optimizer
     schedule: LRScheduler
     observers: Sequence[Observer]
@@ -90,7 +90,7 @@ class Live:
 
     def _parameters(self) -> list[list[str]]:
         """Of each group of the optimizer, in its order."""
-        names = Trained(self.parallel.model).names()
+        names = Changing(self.parallel.model).names()
         return [
             [names[id(each)] for each in group["params"]] for group in self.optimizer.param_groups
         ]

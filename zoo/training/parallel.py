@@ -20,10 +20,10 @@ from zoo.training.batch import Batch
 from zoo.training.precision import choose
 from zoo.training.towers import Side, Towers
 
-__all__ = ["Alone", "Replicated", "Sharded", "parallelise"]
+__all__ = ["DDP", "FSDP", "SingleProcess", "parallelise"]
 
 
-class Alone:
+class SingleProcess:
     """One process: nothing to exchange. The others have the same methods.
 
     Attributes:
@@ -85,7 +85,7 @@ class Alone:
         return [each for each in self.model.loss.parameters() if each.requires_grad]
 
 
-class Replicated(Alone):
+class DDP(SingleProcess):
     """Every process has the whole model; `DistributedDataParallel` means the gradients.
 
     The first step is reduced here, and shows whether a batch reaches every parameter: DDP has to be
@@ -131,7 +131,7 @@ class Replicated(Alone):
         self.wrapped = self.accelerator.prepare_model(self.towers)
 
 
-class Sharded(Alone):
+class FSDP(SingleProcess):
     """Every process keeps a share of each parameter of a copy of the model; `fully_shard` (FSDP2).
 
     The model that was given stays whole, and `whole` brings it up to date: it is evaluated and saved.
@@ -210,16 +210,16 @@ class Sharded(Alone):
         optimizer.load_state_dict({**state, "state": shared})
 
 
-def parallelise(model: CLIP, recipe: Recipe, accelerator: Any = None) -> Alone:
+def parallelise(model: CLIP, recipe: Recipe, accelerator: Any = None) -> SingleProcess:
     """What trains a model in as many processes as there are, as accelerate was told to.
 
     Raises:
         SpecError: FSDP is asked for in its first version, or the model cannot be compiled there.
     """
     if accelerator is None or accelerator.num_processes == 1:
-        return Alone(model, recipe)
+        return SingleProcess(model, recipe)
     if os.environ.get("ACCELERATE_USE_FSDP", "false").lower() != "true":
-        return Replicated(model, recipe, accelerator)
+        return DDP(model, recipe, accelerator)
     from accelerate.utils import FullyShardedDataParallelPlugin
 
     plugin = getattr(accelerator.state, "fsdp_plugin", None) or FullyShardedDataParallelPlugin()
@@ -230,7 +230,7 @@ def parallelise(model: CLIP, recipe: Recipe, accelerator: Any = None) -> Alone:
         )
     if recipe.compile:
         raise SpecError("train.compile: encoders that FSDP shards are not compiled; leave it out")
-    return Sharded(model, recipe, plugin)
+    return FSDP(model, recipe, plugin)
 
 
 def _blocks(model: CLIP) -> list[list[nn.Module]]:

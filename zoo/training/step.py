@@ -27,7 +27,7 @@ from zoo.training.batch_norm import (
     set_mode,
 )
 from zoo.training.cosine import MeanCosine
-from zoo.training.parallel import Alone
+from zoo.training.parallel import SingleProcess
 from zoo.training.replay import leaf, random_state, replaying, set_random_state
 from zoo.training.towers import Side
 
@@ -83,11 +83,11 @@ class Stepper:
         optimizer: torch.optim.Optimizer,
         schedule: LRScheduler,
         backward: Callable[[Tensor], None] = Tensor.backward,
-        parallel: Alone | None = None,
+        parallel: SingleProcess | None = None,
     ) -> None:
         assert model.loss is not None
         self.recipe = recipe
-        self.parallel = parallel or Alone(model, recipe)
+        self.parallel = parallel or SingleProcess(model, recipe)
         self.model = self.parallel.model
         text: Any = self.model.text_encoder
         self._text_stands_still = "encoder" in text.frozen_parts
@@ -99,7 +99,7 @@ class Stepper:
         self._cosine = MeanCosine()
         self._takes = set(inspect.signature(self.loss.forward).parameters)
         self.set_mode()
-        check_batch_norms(self.model, recipe, several=type(self.parallel) is not Alone)
+        check_batch_norms(self.model, recipe, several=type(self.parallel) is not SingleProcess)
 
     def set_mode(self) -> None:
         """Train mode for what trains; batch norms as the recipe says."""

@@ -10,7 +10,7 @@ from zoo.clip import CLIP
 from zoo.errors import CheckpointError
 from zoo.weights.read import tensors_sha256
 
-__all__ = ["Trained"]
+__all__ = ["Changing"]
 
 _PARTS = (
     "image_encoder.encoder",
@@ -20,7 +20,7 @@ _PARTS = (
 )
 
 
-class Trained:
+class Changing:
     """The parameters that train, and the buffers of modules in train mode, such as batch norms.
 
     Args:
