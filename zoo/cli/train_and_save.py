@@ -134,7 +134,9 @@ def train_and_save(
             resume=resume,
             from_step=from_step,
             overwrite=overwrite,
-            fingerprints={judged_on: fingerprint(pairs[judged_on], progress)} if main else {},
+            fingerprints={
+                judged_on: processes.by_first(lambda: fingerprint(pairs[judged_on], progress))
+            },
         )
         if processes.count > 1:
             accelerator.end_training()

@@ -75,8 +75,8 @@ def train(
         pairs: what it trains on; a stream, if the recipe's `stream` says so.
         recipe: how; the model's own, `model.spec.train`, when not given.
         teacher: for losses that learn from another model's embeddings of the same pairs.
-        judge: asked for metrics as often as the recipe says, and after the last epoch; in the first
-            of several processes.
+        judge: asked for metrics as often as the recipe says, and after the last epoch. Of several
+            processes, all are given it and the first one asks.
         progress: told of every step, and of long preparations such as computing features.
         on_step: told of every step.
         on_epoch: told of every epoch.
