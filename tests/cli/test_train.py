@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 import zoo
 import zoo_tiny
@@ -264,3 +265,19 @@ def test_a_test_split_that_cannot_be_judged_costs_no_training(shades, zoo_comman
     assert training["test"] == json.loads(out)["test"]
     assert training["validation"] is None
     assert "Recall@1 on validation, which trains too" in run.report.read_text("utf-8")
+
+
+def test_a_run_that_is_over_is_saved_in_another_width(shades, zoo_command):
+    words = ["train", "tiny.json", "--data", "shades", "--out", "run", "--steps", "4"]
+    assert zoo_command(*words, "--set", "train.keep=fp16")[0] == 0
+    run = RunFolder("run")
+    half = load_file(run.model / "model.safetensors")
+    log = run.log.read_bytes()
+    status, _, err = zoo_command(*words, "--resume", "--set", "train.keep=fp32")
+    assert status == 0, err
+    full = load_file(run.model / "model.safetensors")
+    assert {each.dtype for each in half.values()} == {torch.float16}
+    assert {each.dtype for each in full.values()} == {torch.float32}
+    assert any(not torch.equal(full[name], half[name].float()) for name in full)
+    assert all(torch.equal(full[name].half(), half[name]) for name in full)
+    assert run.log.read_bytes() == log
