@@ -1,4 +1,4 @@
-"""A spec becomes a `CLIP`: names first, then arguments, then weights."""
+"""From a name or a spec to a model: names are resolved and arguments bound before anything is made."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from zoo.errors import ArgumentError, PluginError, SpecError, UnknownNameError, ZooError, suggestion
+from zoo.errors import PluginError, SpecError, UnknownNameError, ZooError, suggestion
 from zoo.registry import Catalog, Kind, catalog, describe
 from zoo.registry.resolve import Resolved, arguments_of, bind, resolve
 from zoo.spec import ModelSpec, Ref, TowerSpec, WithLoRA, validate
 from zoo.spec_layers import Layered, layers_of
-from zoo.weights.source import WeightsSource, check_tag, is_address
+from zoo.weights.source import check_tag, is_address, source_of
 from zoo.weights.trained import TrainedModel, trained_model
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
     from zoo.clip import CLIP
 
-__all__ = ["Plan", "build", "create_clip_model", "plan", "plan_of"]
+__all__ = ["Call", "Plan", "build", "create_clip_model", "plan", "plan_of"]
 
 Side = Literal["image", "text"]
 SIDES: tuple[Side, ...] = ("image", "text")
@@ -144,6 +143,14 @@ def plan_of(
 
 
 @dataclass(frozen=True)
+class Call:
+    """A factory, and what it is given."""
+
+    factory: Callable[..., nn.Module]
+    args: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Plan:
     """A valid spec with every name resolved; `build` turns it into a model."""
 
@@ -172,51 +179,11 @@ class Plan:
             saved_files: by path, the folder of an encoder's small files in a saved model.
             around: by path, a context in which a component is made.
         """
-        calls, around = self._calls(), around or {}
-        _check_device(device)
+        calls = self._calls()
 
-        from zoo.clip import CLIP, CLIPImageEncoder, CLIPTextEncoder
-        from zoo.contracts import check_encoder, check_head, in_dim_for
-        from zoo.modes import stays_as_loaded
-        from zoo.weights.origin import Origin
+        from zoo.construction import construct
 
-        made: dict[str, Any] = {}
-        for side in self.sides:
-            small = self._files_for(f"{side}.encoder", calls, saved_files)
-            make = partial(self._make, f"{side}.encoder", calls, **small)
-            with around.get(f"{side}.encoder", contextlib.nullcontext()):
-                encoder = make()
-            component = self.components[f"{side}.encoder"].root
-            check_encoder(
-                side, encoder, f"{side}.encoder: {component.name!r} of {component.origin}"
-            )
-            self._check_weights_taken(side, calls[f"{side}.encoder"], encoder)
-            path, out_dim = f"{side}.head", self.spec.embedding_dim
-            name = self.components[path].component.name
-            where = f"{path} ({self.layered.source_of(path)}): the head {name!r}"
-            in_dim = in_dim_for(calls[path].factory, encoder, where)
-            head = self._make(path, calls, in_dim=in_dim, out_dim=out_dim)
-            check_head(head, in_dim, out_dim, where)
-            tower = CLIPImageEncoder if side == "image" else CLIPTextEncoder
-            train = getattr(self.spec, side).train
-            source = _source_of(encoder)
-            if stays_as_loaded(train) and source and not source.is_local:
-                encoder.weights_origin = Origin(make)
-            try:
-                made[side] = tower(encoder, head, train)
-            except ZooError as error:
-                path = f"{side}.train"
-                error.args = (f"{path} ({self.layered.source_of(path)}): {error}",)
-                raise
-        model = CLIP(
-            made.get("image"),
-            made.get("text"),
-            loss=self._make("loss", calls),
-            spec=self._filled(calls, made),
-            provenance=self._provenance(made),
-        )
-        self._take_trained(model, calls)
-        return model.to(device)
+        return construct(self, calls, device, saved_files=saved_files or {}, around=around or {})
 
     def check(self) -> ModelSpec:
         """Import every factory and check its arguments, without calling any.
@@ -229,7 +196,7 @@ class Plan:
             PluginError: a component's module cannot be imported.
             MissingExtraError: a train mode needs a package that is not installed.
         """
-        return self._filled(self._calls())
+        return self.filled(self._calls())
 
     def sketch(self) -> CLIP:
         """The model without weights and, where its architectures allow it, without memory.
@@ -245,7 +212,29 @@ class Plan:
         except ZooError:  # some architectures read tensors while they are built
             return bare.build()
 
-    def _calls(self) -> dict[str, _Call]:
+    def preset(self, path: str, factory: Callable[..., Any]) -> Any:
+        """The tag that the weights "default" of an encoder mean."""
+        return self.components[path].weights or arguments_of(factory)["weights"].default
+
+    def filled(
+        self, calls: Mapping[str, Call], encoders: Mapping[Side, nn.Module] | None = None
+    ) -> ModelSpec:
+        """The spec with all arguments, and with what the weights of encoders decided, once made."""
+        filled: dict[str, Any] = self.spec.model_dump()
+        for path, call in calls.items():
+            side, _, part = path.partition(".")
+            ref = filled[side][part] if part else filled[side]
+            ref["args"] = _as_json(call.args, self.components[path].args)
+            if part == "encoder":
+                filled[side]["weights"] = call.args["weights"]
+                encoder = encoders[cast(Side, side)] if encoders else None
+                source = source_of(encoder)
+                if source is not None:
+                    filled[side]["weights"] = source.tag
+                    ref["args"] |= getattr(encoder, "resolved_args", {})
+        return ModelSpec.model_validate(filled)
+
+    def _calls(self) -> dict[str, Call]:
         """Every factory with its arguments, and what train modes need."""
         if any(isinstance(getattr(self.spec, side).train, WithLoRA) for side in self.sides):
             from zoo.lora import import_peft
@@ -253,7 +242,7 @@ class Plan:
             import_peft()
         return {path: self._bind(path) for path in self.components}
 
-    def _bind(self, path: str) -> _Call:
+    def _bind(self, path: str) -> Call:
         resolved = self.components[path]
         factory = resolved.load()
         reserved = _RESERVED[resolved.component.kind]
@@ -266,42 +255,11 @@ class Plan:
                     "no argument 'weights' with a default, which every encoder's does"
                 )
             asked = getattr(self.spec, path.partition(".")[0]).weights
-            preset = self._preset(path, factory)
+            preset = self.preset(path, factory)
             tag = preset if asked == "default" else asked
             args["weights"] = None if tag == "none" else tag
             self._check_tag(path.partition(".")[0], factory, args["weights"])
-        return _Call(factory, args)
-
-    def _take_trained(self, model: CLIP, calls: Mapping[str, _Call]) -> None:
-        """Lay trained weights into the loss and the towers of the same components.
-
-        A tower with another encoder, other weights or another head takes none, as a component that
-        gets another name drops the former one's arguments.
-        """
-        if self.trained is None:
-            return
-        parts: dict[str, Any] = {}
-        for side in self.sides:
-            call, tower = calls[f"{side}.encoder"], getattr(model, f"{side}_encoder")
-            default = self._preset(f"{side}.encoder", call.factory)
-            if self.trained.same_tower(side, self.spec, call.args["weights"], default):
-                parts |= {f"{side}.encoder": tower.encoder, f"{side}.head": tower.head}
-        if self.spec.loss.name == self.trained.spec.loss.name:
-            parts["loss"] = model.loss
-        for path, origin in self.trained.lay_into(parts).items():
-            model.provenance[path]["trained"] = origin
-
-    def _preset(self, path: str, factory: Callable[..., Any]) -> Any:
-        """The tag that the weights "default" of an encoder mean."""
-        return self.components[path].weights or arguments_of(factory)["weights"].default
-
-    def _files_for(
-        self, path: str, calls: Mapping[str, _Call], saved: Mapping[str, Path] | None
-    ) -> dict[str, Path]:
-        """The argument with an encoder's small files, if a saved model has some and it takes them."""
-        if not saved or path not in saved or "saved_files" not in arguments_of(calls[path].factory):
-            return {}
-        return {"saved_files": saved[path]}
+        return Call(factory, args)
 
     def _check_tag(self, side: str, factory: Callable[..., Any], tag: str | None) -> None:
         """Refuse a tag that the encoder does not have, where its module has `weights_tags`.
@@ -324,78 +282,6 @@ class Plan:
             raise
         check_tag(tag, found, f"{where}: the {side} encoder {resolved.asked_for!r}")
 
-    def _check_weights_taken(self, side: str, call: _Call, encoder: nn.Module) -> None:
-        """Refuse a tag of which nothing says that it was loaded; the factory's own default may pass."""
-        tag, default = call.args["weights"], arguments_of(call.factory)["weights"].default
-        listed = hasattr(sys.modules.get(call.factory.__module__), "weights_tags")
-        if tag in (None, default) or listed or _source_of(encoder) is not None:
-            return
-        raise UnknownNameError(
-            f"{side}.weights ({self.layered.source_of(f'{side}.weights')}): the {side} encoder "
-            f"{self.components[f'{side}.encoder'].asked_for!r} took the weights {tag!r}, and nothing "
-            "says that it has them: its module has no weights_tags(), and it no weights_source"
-        )
-
-    def _make(self, path: str, calls: Mapping[str, _Call], **injected: Any) -> Any:
-        call, resolved = calls[path], self.components[path]
-        first = () if resolved.rest is None else (resolved.rest,)
-        where = f"{path} ({self.layered.source_of(path)})"
-        try:
-            return call.factory(*first, **call.args, **injected)
-        except ZooError as error:
-            error.args = (f"{where}: {error}",)
-            raise
-        except Exception as error:
-            title = f"{describe(resolved.component.kind)} {resolved.component.name!r}"
-            raise ArgumentError(
-                f"{where}: the {title} of {resolved.component.origin} could not be made: "
-                f"{type(error).__name__}: {error}"
-            ) from error
-
-    def _filled(
-        self, calls: Mapping[str, _Call], made: Mapping[str, Any] | None = None
-    ) -> ModelSpec:
-        """The spec with all arguments, and with what the encoders' weights decided."""
-        filled: dict[str, Any] = self.spec.model_dump()
-        for path, call in calls.items():
-            side, _, part = path.partition(".")
-            ref = filled[side][part] if part else filled[side]
-            ref["args"] = _as_json(call.args, self.components[path].args)
-            if part == "encoder":
-                filled[side]["weights"] = call.args["weights"]
-                encoder = made[side].encoder if made else None
-                source = _source_of(encoder)
-                if source is not None:
-                    filled[side]["weights"] = source.tag
-                    ref["args"] |= getattr(encoder, "resolved_args", {})
-        return ModelSpec.model_validate(filled)
-
-    def _provenance(self, made: Mapping[str, Any]) -> dict[str, Any]:
-        provenance: dict[str, Any] = {}
-        for path, resolved in self.components.items():
-            provenance[path] = {
-                "name": resolved.component.name,
-                "origin": resolved.component.origin.as_json(),
-                "target": resolved.root.target,
-            }
-            side, _, part = path.partition(".")
-            if part == "encoder":
-                source = _source_of(made[side].encoder)
-                provenance[path]["weights"] = source.as_json() if source else None
-        return provenance
-
-
-@dataclass(frozen=True)
-class _Call:
-    factory: Callable[..., nn.Module]
-    args: dict[str, Any]
-
-
-def _source_of(encoder: nn.Module | None) -> WeightsSource | None:
-    """Where an encoder says its weights came from; third parties need not say."""
-    source = getattr(encoder, "weights_source", None)
-    return source if isinstance(source, WeightsSource) else None
-
 
 def _check_address(weights: str, where: str) -> None:
     from zoo.weights.address import address_of
@@ -405,17 +291,6 @@ def _check_address(weights: str, where: str) -> None:
     except ZooError as error:
         error.args = (f"{where}: {error}",)
         raise
-
-
-def _check_device(device: str | torch.device) -> None:
-    import torch
-
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise SpecError(
-            f"the device {str(device)!r} cannot be used here: {str(error).partition('.')[0]}"
-        ) from error
 
 
 def _as_json(args: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,9 +10,9 @@ import zoo_tiny
 from zoo.cli.main import main
 from zoo.comparison.cells import resolve_cells
 from zoo.comparison.grid import grid_of
-from zoo.comparison.results import Results
+from zoo.comparison.ranking import summarise
+from zoo.comparison.results import ResultFolder
 from zoo.comparison.run import run_cells
-from zoo.comparison.summary import summarise
 from zoo.data.sources import open_dataset
 
 SPLITS = {"train": 24, "validation": 7, "test": 9}
@@ -73,7 +73,7 @@ def compared(data, tmp_path):
                 watch(number, result)
 
         dataset = open_dataset(data)
-        results = run_cells(cells, dataset, Results(tmp_path / "out" / "cells"), watch=note)
+        results = run_cells(cells, dataset, ResultFolder(tmp_path / "out" / "cells"), watch=note)
         said = {"name": dataset.name, "licence": "none", "attribution": "ours"}
         return cells, results, summarise(cells, results, base=grid.base, data=said), ran
 

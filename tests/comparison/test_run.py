@@ -8,7 +8,7 @@ import torch
 
 from zoo.assembly import plan
 from zoo.comparison.cells import resolve_cells
-from zoo.comparison.results import Results
+from zoo.comparison.results import ResultFolder
 from zoo.comparison.run import run_cells
 from zoo.data.sources import open_dataset
 from zoo.errors import DataError, SpecError
@@ -52,7 +52,7 @@ def test_pairs_a_second_are_of_pairs_that_trained(grid, data, tmp_path):
         for number, pair in enumerate(dataset.splits["train"])
     ]
     dataset = replace(dataset, splits={**dataset.splits, "train": twins})
-    (result,) = run_cells(cells, dataset, Results(tmp_path / "cells"))
+    (result,) = run_cells(cells, dataset, ResultFolder(tmp_path / "cells"))
     cost = result.cost
     assert cost.steps == 2
     assert cost.pairs_per_second == pytest.approx(12 * cost.steps / cost.train_seconds)
@@ -226,5 +226,5 @@ def test_a_picture_that_cannot_be_read_is_left_out_of_every_cell(grid, compared,
 def test_a_split_that_is_not_there(grid, data, tmp_path):
     cells = resolve_cells(grid(grid=TWO, train={"evaluation": {"split": "valid"}}))
     with pytest.raises(DataError, match="no split 'valid'"):
-        run_cells(cells, open_dataset(data), Results(tmp_path / "cells"))
+        run_cells(cells, open_dataset(data), ResultFolder(tmp_path / "cells"))
     assert list((tmp_path / "cells").iterdir()) == []

@@ -113,7 +113,7 @@ def test_of_several_models_each_draws_seeds_of_its_own():
     random = np.random.default_rng(4)
     models = [random.random((seeds, 40)) + random.random((seeds, 1)) for seeds in (3, 2, 3, 4)]
     drawn = []
-    for _ in range(20_000):
+    for _ in range(5_000):
         concepts = random.integers(40, size=40)
         seeds = [random.integers(len(each), size=len(each)) for each in models]
         means = [each[rows][:, concepts].mean() for each, rows in zip(models, seeds, strict=True)]
@@ -124,8 +124,8 @@ def test_of_several_models_each_draws_seeds_of_its_own():
     assert found.value == pytest.approx(
         (models[0].mean() + models[1].mean() - models[2].mean() - models[3].mean()) / 2
     )
-    assert found.low == pytest.approx(low, abs=0.01)
-    assert found.high == pytest.approx(high, abs=0.01)
+    assert found.low == pytest.approx(low, abs=0.02)
+    assert found.high == pytest.approx(high, abs=0.02)
 
 
 def test_the_interval_of_a_mean_and_where_there_is_none():

@@ -24,7 +24,7 @@ def model():
             "resnet50-clip",
             pretrained=False,
             overrides={
-                "image.encoder": "timm/test_resnet",
+                "image.encoder": {"name": "timm/test_resnet", "args": {"image_size": 64}},
                 "image.train": image_train,
                 "text.encoder": "words",
                 "text.train": text_train,

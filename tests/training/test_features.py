@@ -204,7 +204,7 @@ CHANGES = {
     "interpolation": with_preprocess(interpolation="nearest"),
     "mean": with_preprocess(mean=(0.1, 0.2, 0.3)),
     "std": with_preprocess(std=(0.1, 0.2, 0.3)),
-    "crop": with_preprocess(crop=(64, 64)),
+    "crop": with_preprocess(crop=(48, 48)),
     "resize": with_preprocess(resize=77),
     "class of the preprocessing": of_another_class,
     **{name: with_library(name) for name in ingredients_module._LIBRARIES},

@@ -77,7 +77,8 @@ def test_collapsed_embeddings_stop_a_run(model, pairs, recipe, tmp_path):
 
 def test_what_a_wild_rate_throws_away_stops_a_run(model, pairs, recipe):
     fixed = {"loss": {"name": "info-nce", "args": {"temperature": 0.02, "learnable": False}}}
-    built = model("head", "frozen", fixed)
+    distinct = {"image.encoder": "timm/test_resnet"}  # by its own, larger pictures
+    built = model("head", "frozen", fixed | distinct)
     train(built, pairs, recipe())
     wild = {"name": "sgd", "learning_rate": 10.0, "clip_norm": "none", "weight_decay": 0.0}
     losses = []

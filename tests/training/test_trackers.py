@@ -1,5 +1,6 @@
 """Trackers: what TensorBoard's file holds is what observers were told."""
 
+import json
 import sys
 
 import pytest
@@ -18,6 +19,11 @@ def read(folder):
         name: {event.step: event.value for event in events.Scalars(name)}
         for name in events.Tags()["scalars"]
     }
+
+
+def logged_losses(run):
+    lines = map(json.loads, (run / "log.jsonl").read_text().splitlines())
+    return {line["step"]: line["loss"] for line in lines if "loss" in line}
 
 
 def test_tensorboard_has_what_was_told(model, pairs, recipe, tmp_path):
@@ -39,12 +45,34 @@ def test_tensorboard_has_what_was_told(model, pairs, recipe, tmp_path):
     )
     found = read(RunFolder(tmp_path / "run").tensorboard)
     outcomes = {step.number: step.outcome for step in steps if step.number in (3, 6, 8)}
-    for name in ("loss", "learning_rate", "grad_norm", "temperature", "image_cosine"):
+    assert found["train/loss"] == pytest.approx(logged_losses(tmp_path / "run"), rel=1e-6)
+    for name in ("learning_rate", "grad_norm", "temperature", "image_cosine"):
         assert found[f"train/{name}"] == pytest.approx(
             {number: getattr(outcome, name) for number, outcome in outcomes.items()}, rel=1e-6
         )
     assert found["validation/image_to_text"] == {3: 0.25, 6: 0.375, 8: 0.5}
     assert found["validation/text_to_image"] == {3: 0.5, 6: 0.5, 8: 0.5}
+
+
+def test_a_mean_goes_on_over_a_resumed_run(model, pairs, recipe, tmp_path):
+    asked = recipe(
+        steps=8,
+        sampling="pair",
+        log_every=6,
+        trackers=["tensorboard"],
+        checkpoint={"steps": 4},
+    )
+
+    def stop(step):
+        if step.number == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(model(), pairs, asked, on_step=stop, folder=tmp_path / "run")
+    train(model(), pairs, asked, folder=tmp_path / "run", resume=True)
+    found = read(RunFolder(tmp_path / "run").tensorboard)["train/loss"]
+    assert found == pytest.approx(logged_losses(tmp_path / "run"), rel=1e-6)
+    assert found.keys() == {6, 8}
 
 
 def test_what_cannot_track(model, pairs, recipe, monkeypatch):

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.text import Text
 
 from zoo.cli.console import err, table
-from zoo.comparison.summary import Metric
+from zoo.comparison.metric import Metric
 
 if TYPE_CHECKING:
     from zoo.comparison.cells import Cell

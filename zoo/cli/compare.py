@@ -56,7 +56,7 @@ def compare(
     changed grid takes over the cells that stayed the same. --set changes all models.
     """
     from zoo.comparison.cells import resolve_cells
-    from zoo.comparison.summary import Metric
+    from zoo.comparison.metric import Metric
 
     source, said = _grid(grid, vary, seeds, overrides_from(changes))
     Metric.of(metric)
@@ -73,11 +73,13 @@ def compare(
     from zoo.cli.board import Board
     from zoo.comparison.markdown import to_markdown
     from zoo.comparison.page import to_html
-    from zoo.comparison.results import Results, write_whole
+    from zoo.comparison.ranking import summarise
+    from zoo.comparison.results import ResultFolder
     from zoo.comparison.run import run_cells
-    from zoo.comparison.summary import summarise
+    from zoo.comparison.tables import failures
     from zoo.data.columns import Columns
     from zoo.data.sources import open_dataset
+    from zoo.folder.swap import write_whole
 
     with console.status(f"loading the dataset {wanted}"):
         dataset = open_dataset(
@@ -91,7 +93,7 @@ def compare(
             results = run_cells(
                 cells,
                 dataset,
-                Results(place / "cells"),
+                ResultFolder(place / "cells"),
                 device=device,
                 progress=board.progress,
                 watch=board.watch,
@@ -123,9 +125,7 @@ def compare(
     names = ", ".join(f"results.{each}" for each in ("json", "md"))
     console.print(f"wrote   {names} and report.html in {place}")
     if summary.failed:
-        failed = "\n".join(
-            f"  {each.name}, seed {each.seed}: {each.error}" for each in summary.failed
-        )
+        failed = "\n".join(f"  {cell}: {error}" for cell, error in failures(summary))
         console.print(
             f"error: {len(summary.failed)} of {len(cells)} cells failed; the same command tries them "
             f"again:\n{failed}"
@@ -158,57 +158,24 @@ def _grid(
 
 
 def _print(summary: Summary) -> None:
-    from zoo.comparison.markdown import (
-        method,
-        said_difference,
-        said_p,
-        said_seeds,
-        said_share,
-        said_spread,
-    )
+    from zoo.comparison.markdown import method
+    from zoo.comparison.tables import Table, axis, ranking
 
     console = out()
+
+    def show(found: Table, names: int = 0) -> None:
+        shown = table(*found.columns)
+        for number, column in enumerate(shown.columns):
+            column.no_wrap = number != names
+        for row in found.rows:
+            shown.add_row(*row)
+        console.print(shown)
+        console.print()
+
     if not summary.entries:
         console.print("no cell has a result")
         return
-    shown = table(
-        "#",
-        "model",
-        "seeds",
-        "validation",
-        "test",
-        "test, to the best",
-        "p",
-        "training",
-        "trainable",
-    )
-    for number, column in enumerate(shown.columns):
-        column.no_wrap = number != 1
-    for each in summary.entries:
-        shown.add_row(
-            str(each.place),
-            each.name,
-            said_seeds(each),
-            said_spread(each.metrics["validation"][summary.metric]),
-            said_spread(each.metrics["test"][summary.metric]),
-            said_difference(each.difference),
-            said_p(each.difference),
-            f"{each.train_seconds:.1f} s",
-            f"{each.trainable:,}",
-        )
-    console.print(shown)
-    for axis, levels in summary.axes.items():
-        shown = table(axis, "combinations", "validation", "test", "test, to the best", "p")
-        for level in levels:
-            shown.add_row(
-                level.value,
-                str(level.variations),
-                said_share(level.validation),
-                said_share(level.test),
-                said_difference(level.difference),
-                said_p(level.difference),
-            )
-        console.print()
-        console.print(shown)
-    console.print()
+    show(ranking(summary).without("pairs/s", "parameters", "GFLOP"), names=1)
+    for name, levels in summary.axes.items():
+        show(axis(name, levels))
     console.print(method(summary))

@@ -5,17 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 
+from zoo.comparison import tables
 from zoo.comparison.cells import Cell
-from zoo.comparison.markdown import (
-    method,
-    said_difference,
-    said_metric,
-    said_p,
-    said_seeds,
-    said_share,
-    said_spread,
-)
+from zoo.comparison.markdown import method
 from zoo.comparison.summary import Entry, Summary
+from zoo.comparison.tables import Table, said_metric
 from zoo.report.page import Section, code, notes, page, table
 from zoo.report.plots import Bar, Point, interval_chart, scatter_chart
 
@@ -47,30 +41,14 @@ def to_html(summary: Summary, cells: Sequence[Cell]) -> str:
 
 def _sections(summary: Summary, cells: Sequence[Cell]) -> Iterator[Section]:
     if summary.failed:
-        said = [(f"{each.name}, seed {each.seed}", each.error) for each in summary.failed]
         why = "In no average, and models with a failed seed rank last."
-        yield Section("Failed", [why, notes(said, kind="error")])
+        yield Section("Failed", [why, notes(tables.failures(summary), kind="error")])
     if summary.entries:
-        yield Section("Ranking", [_ranking(summary), method(summary)])
+        yield Section("Ranking", [_table(tables.ranking(summary), names=1), method(summary)])
         yield Section("Quality and cost", list(_charts(summary)))
     for axis, levels in summary.axes.items():
-        rows = [
-            (
-                each.value,
-                said_share(each.validation),
-                said_share(each.test),
-                _unbroken(said_difference(each.difference)),
-                said_p(each.difference),
-            )
-            for each in levels
-        ]
-        yield Section(
-            axis,
-            [
-                f"The mean over {levels[0].variations} combinations of everything else.",
-                table([axis, "validation", "test", "test, to the best", "p"], rows),
-            ],
-        )
+        shown = _table(tables.axis(axis, levels))
+        yield Section(axis, ["Means over combinations of everything else.", shown])
     specs = {cell.variation.name: cell for cell in reversed(cells)}
     yield Section(
         "Specs",
@@ -80,29 +58,6 @@ def _sections(summary: Summary, cells: Sequence[Cell]) -> Iterator[Section]:
             *(code(name, _said(specs[name])) for name in reversed(specs)),
         ],
     )
-
-
-def _ranking(summary: Summary) -> str:
-    columns = ["model", "#", "seeds", "validation", "test", "test, to the best", "p"]
-    columns += ["training s", "pairs/s", "trainable", "parameters", "GFLOP a picture"]
-    rows = [
-        (
-            each.name,
-            each.place,
-            said_seeds(each),
-            said_spread(each.metrics["validation"][summary.metric]),
-            said_spread(each.metrics["test"][summary.metric]),
-            _unbroken(said_difference(each.difference)),
-            said_p(each.difference),
-            f"{each.train_seconds:.1f}",
-            f"{each.pairs_per_second:,.0f}",
-            f"{each.trainable:,}",
-            f"{each.parameters:,}",
-            f"{each.gflop_per_picture:.2f}",
-        )
-        for each in summary.entries
-    ]
-    return table(columns, rows)
 
 
 def _charts(summary: Summary) -> Iterator[str]:
@@ -164,8 +119,16 @@ def _colours(entries: Sequence[Entry]) -> Callable[[Entry], str]:
     return lambda each: ""
 
 
-def _unbroken(text: str) -> str:
-    return text.replace(" ", "\u00a0")
+def _table(found: Table, names: int = 0) -> str:
+    """The columns of numbers unbroken."""
+    rows = [
+        [
+            cell if column == names else cell.replace(" ", "\u00a0")
+            for column, cell in enumerate(row)
+        ]
+        for row in found.rows
+    ]
+    return table(found.columns, rows, names=names)
 
 
 def _cut(name: str) -> str:

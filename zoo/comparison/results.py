@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-import os
-import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-__all__ = ["Cost", "Ranks", "Result", "Results", "write_whole"]
+from zoo.folder.swap import write_whole
+
+__all__ = ["Cost", "Ranks", "Result", "ResultFolder"]
 
 _log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class Result(_Data):
         return self.error is not None
 
 
-class Results:
+class ResultFolder:
     """The results under a folder, by the keys of their cells."""
 
     def __init__(self, folder: Path) -> None:
@@ -84,16 +84,3 @@ class Results:
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}.json"
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is never there in part."""
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(draft).chmod(0o644)
-        os.replace(draft, path)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from zoo.clip import CLIP, evaluating
 from zoo.comparison.cells import Cell, data_key
-from zoo.comparison.results import Cost, Ranks, Result, Results
+from zoo.comparison.results import Cost, Ranks, Result, ResultFolder
 from zoo.data.pairs import ImageTextDataset, Pair
 from zoo.errors import ZooError, first_line
 from zoo.evaluation.judge import Judge
@@ -36,7 +36,7 @@ Watch = Callable[[int, Result | None], None]
 def run_cells(
     cells: Sequence[Cell],
     dataset: ImageTextDataset,
-    results: Results,
+    results: ResultFolder,
     *,
     device: str = "cpu",
     progress: Progress | None = None,

@@ -1,4 +1,4 @@
-"""A folder appears whole, or takes another's place, in one step that a crash cannot split.
+"""A folder or a file appears whole, or takes another's place, in one step that a crash cannot split.
 
 A draft is written beside the target, flushed to the disk, and put in place by `rename`. Over a
 folder that is there already, Linux and macOS exchange the two names in one call. Where the system
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from zoo.errors import FolderError
 
-__all__ = ["drafted", "standing", "sync", "tidy"]
+__all__ = ["drafted", "standing", "sync", "tidy", "write_whole"]
 
 _DRAFT = ".draft"
 _AT_FDCWD = -100
@@ -67,6 +67,22 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file of text, which is then safe from a power cut; killed before, there is none of it."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    draft = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.chmod(0o644)
+        draft.replace(path)
+        sync(path.parent)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def tidy(folder: Path) -> None:

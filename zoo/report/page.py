@@ -38,13 +38,19 @@ def page(title: str, sections: Sequence[Section], *, lead: str = "", footer: str
     )
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, caption: str = "") -> Markup:
-    """A table; the first column names its rows, others with digits first are set as numbers."""
+def table(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], *, caption: str = "", names: int = 0
+) -> Markup:
+    """A table; one column names its rows, others with digits first are set as numbers.
+
+    Args:
+        names: the number of that column.
+    """
     numeric = [
         bool(rows) and all(_is_number(row[column]) for row in rows)
         for column in range(len(columns))
     ]
-    return _part("table", columns=columns, rows=rows, caption=caption, numeric=numeric)
+    return _part("table", columns=columns, rows=rows, caption=caption, numeric=numeric, names=names)
 
 
 def facts(known: Mapping[str, object]) -> Markup:

@@ -13,7 +13,7 @@ from zoo.clip import CLIP
 from zoo.data.pairs import Pair
 from zoo.errors import ZooError, first_line
 from zoo.evaluation.retrieval import retrieval
-from zoo.report.environment import environment
+from zoo.report.machine import machine
 from zoo.report.run import write_report
 from zoo.report.samples import samples
 from zoo.training.observer import Observer, Start
@@ -55,7 +55,7 @@ def results(
             asdict(each)
             for each in samples(pairs, image_embeds, text_embeds, found.text_to_image.ranks)
         ],
-        "environment": environment(next(model.parameters()).device),
+        "environment": machine(next(model.parameters()).device),
     }
 
 
@@ -81,7 +81,7 @@ class Reported(Observer):
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if self.run is not None and self._began and isinstance(error, ZooError):
-            stopped = {"stopped": str(error), "environment": environment()}
+            stopped = {"stopped": str(error), "environment": machine()}
             try:
                 write_json(self.run.results, {**self.about, **stopped})
                 write_report(self.run.path)

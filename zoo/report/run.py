@@ -62,15 +62,23 @@ def run_report(run: RunFolder) -> str:
     return page(
         f"Training of {results.get('model', run.path.name)}",
         [section for section in sections if section.parts],
-        lead=_lead(results, steps),
+        lead=_lead(results, steps, times),
         footer=f"Pictures: {data['attribution']}; licence {data['licence']}." if data else "",
     )
 
 
-def _lead(results: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) -> str:
+def _lead(
+    results: Mapping[str, Any],
+    steps: Sequence[Mapping[str, Any]],
+    times: Sequence[Mapping[str, Any]],
+) -> str:
+    """How many steps, and what all of them took, in however many sittings."""
     on = f" on {results['data']['name']}" if "data" in results else ""
     made = f"{steps[-1]['step']:,} steps" if steps else "No step"
-    lasted = f" in {_lasting(results['seconds'])}" if "seconds" in results else ""
+    ends = [line["step"] for line in times]
+    counts = [end - before for before, end in zip([0, *ends], ends, strict=False)]
+    seconds = sum(line["seconds"] * count for line, count in zip(times, counts, strict=True))
+    lasted = f" in {_lasting(seconds)}" if ends else ""
     return f"{made}{on}{lasted}."
 
 

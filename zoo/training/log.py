@@ -19,7 +19,7 @@ from zoo.recipe import Recipe
 from zoo.training.observer import Epoch, Observer, Start, Step
 from zoo.training.run_folder import faults_named
 
-__all__ = ["Log", "log_interval"]
+__all__ = ["Log", "Stretch", "log_interval"]
 
 _LINES = 200
 
@@ -27,6 +27,31 @@ _LINES = 200
 def log_interval(recipe: Recipe, steps: int) -> int:
     """Steps from one line of the log to the next: what the recipe says, or some 200 lines in all."""
     return recipe.log_every or max(steps // _LINES, 1)
+
+
+class Stretch:
+    """The steps from one line of the log to the next, and their mean loss."""
+
+    def __init__(self) -> None:
+        self._every, self._loss, self._steps = 1, 0.0, 0
+
+    def begin(self, start: Start) -> None:
+        self._every = log_interval(start.recipe, start.steps)
+
+    def mean_loss(self, step: Step) -> float | None:
+        """Of the steps since the line before; None where this step has no line."""
+        self._loss, self._steps = self._loss + step.outcome.loss, self._steps + 1
+        if step.number % self._every and step.number < step.steps:
+            return None
+        mean = self._loss / self._steps
+        self._loss, self._steps = 0.0, 0
+        return mean
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"loss": self._loss, "steps": self._steps}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._loss, self._steps = state["loss"], state["steps"]
 
 
 class Log(Observer):
@@ -41,16 +66,15 @@ class Log(Observer):
 
     def __init__(self, log: Path, timing: Path) -> None:
         self._files = {"log": _Lines(log), "timing": _Lines(timing)}
-        self._loss, self._steps = 0.0, 0
+        self._stretch = Stretch()
         self._timed, self._pairs, self._seconds = 0, 0, 0.0
-        self._every = 1
         self._since = time.perf_counter()
         import psutil  # type: ignore[import-untyped]  # comes with accelerate
 
         self._process = psutil.Process()
 
     def on_start(self, start: Start) -> None:
-        self._every = log_interval(start.recipe, start.steps)
+        self._stretch.begin(start)
         for file in self._files.values():
             file.open()
         self._since = time.perf_counter()
@@ -58,15 +82,15 @@ class Log(Observer):
     def on_step(self, step: Step) -> None:
         now = time.perf_counter()
         self._seconds, self._since = self._seconds + now - self._since, now
-        self._loss, self._steps = self._loss + step.outcome.loss, self._steps + 1
         self._timed, self._pairs = self._timed + 1, self._pairs + step.pairs
-        if step.number % self._every and step.number < step.steps:
+        loss = self._stretch.mean_loss(step)
+        if loss is None:
             return
         found = step.outcome
         self._files["log"].write(
             step=step.number,
             epoch=step.epoch,
-            loss=self._loss / self._steps,
+            loss=loss,
             learning_rate=found.learning_rate,
             grad_norm=found.grad_norm,
             temperature=found.temperature,
@@ -78,7 +102,6 @@ class Log(Observer):
             pairs_per_second=round(self._pairs / max(self._seconds, 1e-9), 2),
             memory_gb=round(self._process.memory_info().rss / 1e9, 3),
         )
-        self._loss, self._steps = 0.0, 0
         self._timed, self._pairs, self._seconds = 0, 0, 0.0
 
     def on_epoch(self, epoch: Epoch) -> None:
@@ -92,11 +115,11 @@ class Log(Observer):
             file.close()
 
     def state_dict(self) -> dict[str, Any]:
-        sums = {"loss": self._loss, "steps": self._steps}
-        return {"sums": sums, **{name: file.mark() for name, file in self._files.items()}}
+        marks = {name: file.mark() for name, file in self._files.items()}
+        return {"sums": self._stretch.state_dict(), **marks}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self._loss, self._steps = state["sums"]["loss"], state["sums"]["steps"]
+        self._stretch.load_state_dict(state["sums"])
         self._files["log"].cut(state["log"])
         self._files["timing"].cut(state["timing"], needed=False)
 

@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 from zoo.data.unreadable import Unreadable
 from zoo.errors import CheckpointError, FolderError, first_line
-from zoo.folder.swap import sync
+from zoo.folder.swap import sync, write_whole
 
 __all__ = ["RunFolder", "faults_named", "write_json"]
 
@@ -159,15 +158,4 @@ def faults_named(path: Path) -> Iterator[None]:
 
 def write_json(path: Path, data: Any) -> None:
     """A file of JSON that appears whole and safe from a power cut, or not at all."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    draft = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        draft.chmod(0o644)
-        draft.replace(path)
-        sync(path.parent)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_whole(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from zoo.errors import MissingExtraError, SpecError, suggestion
-from zoo.training.log import log_interval
+from zoo.training.log import Stretch
 from zoo.training.observer import Epoch, Observer, Start, Step
 from zoo.training.run_folder import RunFolder
 
@@ -16,7 +16,8 @@ __all__ = ["Trackers"]
 class Trackers(Observer):
     """Tells trackers what the log says, as often: `train/loss` and the like, `validation/…`.
 
-    A run that is resumed goes on in the same place; what was told after its checkpoint is told again.
+    Beside it, how alike the embeddings of a batch are. A run that is resumed goes on in the same place;
+    what was told after its checkpoint is told again.
 
     Args:
         names: that accelerate knows trackers by.
@@ -48,10 +49,10 @@ class Trackers(Observer):
         self._kinds = {name: known[name] for name in dict.fromkeys(names)}
         self._folder = folder
         self._trackers: list[Any] = []
-        self._every = 1
+        self._stretch = Stretch()
 
     def on_start(self, start: Start) -> None:
-        self._every = log_interval(start.recipe, start.steps)
+        self._stretch.begin(start)
         for name, kind in self._kinds.items():
             assert self._folder is not None
             place = self._folder.tensorboard if name == "tensorboard" else self._folder.path
@@ -63,12 +64,13 @@ class Trackers(Observer):
                 tracker.store_init_configuration(dict(_flat(start.recipe.model_dump(mode="json"))))
 
     def on_step(self, step: Step) -> None:
-        if step.number % self._every and step.number < step.steps:
+        loss = self._stretch.mean_loss(step)
+        if loss is None:
             return
         found = step.outcome
         self._tell(
             {
-                "train/loss": found.loss,
+                "train/loss": loss,
                 "train/learning_rate": found.learning_rate,
                 "train/grad_norm": found.grad_norm,
                 "train/temperature": found.temperature,
@@ -86,6 +88,12 @@ class Trackers(Observer):
     def on_end(self) -> None:
         for tracker in self._trackers:
             tracker.finish()
+
+    def state_dict(self) -> dict[str, Any]:
+        return self._stretch.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._stretch.load_state_dict(state)
 
     def _tell(self, values: Mapping[str, float | None], step: int) -> None:
         known = {name: value for name, value in values.items() if value is not None}

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 from zoo.errors import UnknownNameError, suggestion
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from zoo.weights.hub import HubFiles
 
-__all__ = ["WeightsSource", "check_tag", "is_address", "origin_of"]
+__all__ = ["WeightsSource", "check_tag", "is_address", "origin_of", "source_of"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,12 @@ class WeightsSource:
 def origin_of(files: HubFiles) -> str:
     """What `WeightsSource.source` says of a repository, or of a folder on this machine."""
     return files.repository if files.revision else files.folder.resolve().as_uri()
+
+
+def source_of(encoder: nn.Module | None) -> WeightsSource | None:
+    """Where an encoder says its weights came from; third parties need not say."""
+    source = getattr(encoder, "weights_source", None)
+    return source if isinstance(source, WeightsSource) else None
 
 
 def is_address(weights: str) -> bool:

@@ -1,4 +1,4 @@
-"""Where a run is made: versions, processor, threads."""
+"""What figures are made on: versions, processor, threads."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["environment"]
+__all__ = ["machine"]
 
 _PACKAGES = ("clip-zoo", "torch", "torchvision", "timm", "transformers", "accelerate", "datasets")
 
 
-def environment(device: torch.device | None = None) -> dict[str, str]:
+def machine(device: torch.device | None = None) -> dict[str, str]:
     """What a reader of figures needs to know of the machine and what is installed, by name."""
     known = {
         "python": platform.python_version(),
