@@ -70,7 +70,9 @@ def test_two_processes_end_with_the_model_of_one(zoo_train, tmp_path, start, str
     )
     for key, tensor in expected.items():
         torch.testing.assert_close(found[key], tensor, rtol=1e-4, atol=1e-5)
-    assert said.count("saved ") == 1
+    assert said.count("saved ") == said.count("report ") == 1
+    for file in ("report.html", "results.json"):
+        assert (tmp_path / "both" / file).is_file()
     log = [
         [json.loads(line) for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
         for name in ("alone", "both")

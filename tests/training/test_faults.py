@@ -14,7 +14,6 @@ from PIL import Image
 
 import layouts
 from zoo.cli.console import resuming
-from zoo.training.run_folder import RunFolder
 from zoo.training.stopping import bear_signals, stopping
 
 
@@ -95,15 +94,16 @@ def trained(made):
         ]
     layouts.tar(made.folder / "shades.tar", members)
 
-    def run(name, *words, until=None, processes=1):
-        pids = made.start(
-            Cell(processes=processes),
+    def run(name, *words, until=None):
+        (pid,) = made.start(
+            Cell(),
             name,
             words=["train", "mine.toml", "--data", "shades.tar", "--out", name, *words],
         )
         if until is not None:
-            until(pids[0], made.folder / name)
-        return max(made.ended()), (made.folder / f"{name}.txt").read_text()
+            until(pid, made.folder / name)
+        (status,) = made.ended()
+        return status, (made.folder / f"{name}.txt").read_text()
 
     return run
 
@@ -151,24 +151,6 @@ def test_signals_end_a_run_with_a_checkpoint(made, trained):
         assert status == 0, said
         for file, content in result.items():
             assert (made.folder / name / file).read_bytes() == content, (name, file)
-
-
-def test_two_processes_train_judge_save_and_report(made, trained):
-    """As one does, to rounding; and the first of them alone."""
-    found = {}
-    for processes in (1, 2):
-        name = f"by-{processes}"
-        status, said = trained(name, *("--steps", "4", "--workers", "0"), processes=processes)
-        assert status == 0, said
-        assert said.count("saved   ") == said.count("data    shades") == 1
-        run = RunFolder(made.folder / name)
-        assert run.report.is_file()
-        log = [json.loads(line) for line in run.log.read_text().splitlines()]
-        found[processes] = [line["loss"] for line in log if "loss" in line]
-        assert json.loads(run.results.read_text())["recipe"]["steps"] == 4
-        assert (run.model / "zoo.json").is_file()
-    assert found[2] == pytest.approx(found[1], rel=1e-3)
-    assert len(found[1]) == 2
 
 
 def test_the_command_that_goes_on_goes_on_from_the_newest_checkpoint():
