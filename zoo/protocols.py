@@ -117,6 +117,20 @@ class OptionalHead(OptionalModule, Protocol):
 
     takes_tokens: ClassVar[bool]
     """On its factory: it takes `Float[batch, places, in_dim]` from the encoder's `forward_tokens`."""
+    fitted: Tensor
+    """A buffer, of a head that has `fit`: whether it was called."""
+
+    def fit(
+        self,
+        features: Float[Tensor, "rows in_dim"],
+        targets: Float[Tensor, "rows out_dim"] | None = None,
+    ) -> None:
+        """Called once, before the first step, with the features of a frozen encoder for the training data.
+
+        A text head is given those of the captions, and an image head those of the pictures, with the unit
+        vectors of their captions as targets.
+        """
+        ...
 
 
 class OptionalLoss(OptionalModule, Protocol):

@@ -19,4 +19,12 @@ def zoo_projection_heads() -> list[HookedComponent]:
             "zoo.heads.residual_mlp:ResidualMLPHead",
             "a linear map plus a gated two-layer correction",
         ),
+        HookedComponent(
+            "kernel",
+            "zoo.heads.kernel:KernelHead",
+            "kernel ridge regression, solved from the features of a frozen encoder",
+        ),
+        HookedComponent(
+            "whiten", "zoo.heads.whiten:WhitenHead", "features centred and evened out; nothing trains"
+        ),
     ]

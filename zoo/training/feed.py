@@ -144,6 +144,13 @@ class Feed:
         """Batches of one epoch."""
         return self.order.steps_per_epoch
 
+    def first_rows(self) -> tuple[Features | None, Features | None, list[int], list[int]]:
+        """The features of both sides, where they stand still; each picture, and the row of its first caption."""
+        captions: dict[int, int] = {}
+        for picture, row in zip(self._picture_ids, self._first_row[:-1], strict=True):
+            captions.setdefault(picture, self._rows[row])
+        return self._image_features, self._text_features, list(captions), list(captions.values())
+
     def batches(self, steps: range, place: Any = None) -> Iterator[Batch]:
         """The batches of some steps, or this process's shares of them, on the CPU.
 

@@ -29,6 +29,7 @@ from zoo.training.execution import (
 )
 from zoo.training.features import Progress
 from zoo.training.feed import Feed
+from zoo.training.fitting import fit_heads
 from zoo.training.guards import Advice, Guards
 from zoo.training.identity import identity
 from zoo.training.keeper import Keeper
@@ -129,6 +130,7 @@ def train(
             else Feed(model, pairs, recipe, progress, teacher=teacher)
         )
         open_run.callback(model.eval)
+        fit_heads(model, feed)
         set_mode(model, recipe)
         keeper = None
         if run is not None:
