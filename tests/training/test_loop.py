@@ -214,6 +214,7 @@ def test_a_loss_that_is_not_finite_updates_nothing(model, pairs, recipe):
     ):
         train(exploding, pairs, recipe())
     assert torch.equal(weights(exploding), before)
+    assert not any(each.training for each in exploding.modules())
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -128,6 +128,7 @@ def train(
             if isinstance(pairs, Stream)
             else Feed(model, pairs, recipe, progress, teacher=teacher)
         )
+        open_run.callback(model.eval)
         set_mode(model, recipe)
         keeper = None
         if run is not None:
@@ -192,7 +193,6 @@ def train(
         parallel.whole()
         if keeper:
             keeper.finish()
-    model.eval()
     return asked
 
 
