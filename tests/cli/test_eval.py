@@ -4,8 +4,8 @@ import json
 import sys
 
 import pytest
+import shades
 import torch
-from PIL import Image
 
 import zoo
 import zoo_tiny
@@ -40,14 +40,8 @@ def saved(tmp_path, install):
 
 @pytest.fixture
 def colours(tmp_path):
-    for split, shades in (("train", 4), ("test", 2)):
-        for name, colour in (("red", (220, 30, 30)), ("deep_blue", (30, 60, 220))):
-            folder = tmp_path / "colours" / split / name
-            folder.mkdir(parents=True)
-            for shade in range(shades):
-                levels = tuple(level - 5 * shade for level in colour)
-                Image.new("RGB", (16, 16), levels).save(folder / f"{shade}.png")
-    return tmp_path / "colours"
+    names = {"red": "red", "blue": "deep_blue"}
+    return shades.class_folders(tmp_path / "colours", {"train": 4, "test": 2}, names, (16, 16))
 
 
 def test_everything_as_json(zoo_eval, saved, colours, tmp_path):

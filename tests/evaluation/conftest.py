@@ -4,14 +4,12 @@ import builtins
 
 import numpy as np
 import pytest
+import shades
 import torch
 from clip_benchmark.metrics import zeroshot_classification
-from PIL import Image
 
 import zoo
 from zoo_tiny import TinyText
-
-COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "sky_blue": (30, 60, 220)}
 
 
 @pytest.fixture
@@ -33,7 +31,7 @@ def model():
         "resnet50-clip",
         pretrained=False,
         overrides={
-            "image.encoder": "timm/test_resnet",
+            "image.encoder": {"name": "timm/test_resnet", "args": {"image_size": 64}},
             "text.encoder": "letters",
             "text.head": "linear",
             "text.train": "head",
@@ -45,13 +43,5 @@ def model():
 @pytest.fixture
 def colours(tmp_path):
     """`train` with four pictures and `test` with three of each of three classes."""
-    root = tmp_path / "colours"
-    for split, count in (("train", 4), ("test", 3)):
-        for name, colour in COLOURS.items():
-            (root / split / name).mkdir(parents=True)
-            for shade in range(count):
-                levels = tuple(
-                    max(0, level - 9 * shade - 3 * (split == "test")) for level in colour
-                )
-                Image.new("RGB", (40, 36), levels).save(root / split / name / f"{shade}.png")
-    return root
+    names = {"red": "red", "green": "green", "blue": "sky_blue"}
+    return shades.class_folders(tmp_path / "colours", {"train": 4, "test": 3}, names)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import shades
 import torch
-from PIL import Image
 from words import Words
 
 import zoo
 from zoo.data.pairs import Pair
-
-COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 60, 220), "grey": (128,) * 3}
 
 
 @pytest.fixture
@@ -40,11 +38,10 @@ def model():
 def pairs(tmp_path):
     """Three shades of each colour, with two captions each."""
     made = []
-    for name, colour in COLOURS.items():
-        for shade in range(3):
-            path = tmp_path / f"{name}-{shade}.png"
-            shaded = tuple(max(0, level - 8 * shade) for level in colour)
-            Image.new("RGB", (40, 40), shaded).save(path)
+    for name, colour in shades.COLOURS.items():
+        for step in range(3):
+            path = tmp_path / f"{name}-{step}.png"
+            shades.shade(colour, 8 * step).save(path)
             made.append(Pair(path, (f"a {name} picture", name), name))
     return made
 

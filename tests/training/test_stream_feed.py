@@ -1,13 +1,12 @@
 """Training from a stream: every pair once an epoch, the same batches however they are read."""
 
-import io
 import tracemalloc
 from collections import Counter, deque
 from itertools import chain
 
 import pytest
 import torch
-from PIL import Image, ImageColor
+from shades import COLOURS, png
 
 import layouts
 from zoo.data.columns import Columns
@@ -17,15 +16,6 @@ from zoo.recipe import Recipe
 from zoo.training.loop import train
 from zoo.training.stream_feed import Interleaved, StreamFeed
 
-COLOURS = ("red", "green", "blue", "grey", "gold", "pink", "teal")
-
-
-def png(colour, level):
-    file = io.BytesIO()
-    shade = tuple(int((0.7 + 0.3 * level) * each) for each in ImageColor.getrgb(colour))
-    Image.new("RGB", (16, 16), shade).save(file, "PNG")
-    return file.getvalue()
-
 
 def shards(root, sizes):
     """Shards of so many pairs; a pair's caption is its colour and number."""
@@ -33,8 +23,8 @@ def shards(root, sizes):
     for shard, size in enumerate(sizes):
         members = []
         for _ in range(size):
-            colour = COLOURS[number % len(COLOURS)]
-            members.append((f"{number:06}.png", png(colour, number / 100)))
+            colour = list(COLOURS)[number % len(COLOURS)]
+            members.append((f"{number:06}.png", png(COLOURS[colour], number)))
             members.append((f"{number:06}.txt", f"{colour} {number}".encode()))
             number += 1
         layouts.tar(root / f"{shard:03}.tar", members)
@@ -220,7 +210,7 @@ def test_recipes_of_streams():
 
 def test_it_holds_no_list(tmp_path):
     """What is held does not depend on how many pairs there are."""
-    picture = png("red", 1)
+    picture = png(COLOURS["red"], 0)
 
     def held(count):
         root = tmp_path / str(count)
