@@ -70,7 +70,7 @@ def test_two_processes_end_with_the_model_of_one(zoo_train, tmp_path, start, str
     )
     for key, tensor in expected.items():
         torch.testing.assert_close(found[key], tensor, rtol=1e-4, atol=1e-5)
-    assert said.count("saved ") == said.count("report ") == 1
+    assert said.count("saved   both/model") == said.count("report  both/report.html") == 1
     for file in ("report.html", "results.json"):
         assert (tmp_path / "both" / file).is_file()
     log = [

@@ -154,7 +154,10 @@ def test_a_length_in_steps(model, pairs, recipe):
 COMPILED = """
 import torch, zoo
 from torch import nn
+from torch._inductor import config
 from zoo.training.execution import compiled
+
+config.cpp_cache_precompile_headers = False  # which takes longer than it saves here
 
 class Small(nn.Sequential):
     out_dim, preprocess = 8, zoo.Preprocess(16, (16, 16), "bilinear", (0.5,) * 3, (0.5,) * 3)

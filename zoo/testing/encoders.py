@@ -158,7 +158,7 @@ def tokens(subject: ComponentSubject) -> None:
     require(gradient is not None and bool(gradient.any()), "no gradient reaches the pictures")
     with torch.no_grad():
         alone = encoder.forward_tokens(images[1:])
-        half = subject.copy().to(torch.bfloat16).forward_tokens(images.bfloat16())
+        half = subject.copy().to(torch.bfloat16).forward_tokens(images[1:].bfloat16())
     gap = difference(said[1:], alone)
     require(gap < 1e-4, f"a picture's vectors alone differ by {gap:.1e} from those in a batch")
     require(half.dtype == torch.bfloat16, f"moved to bfloat16, it gives {half.dtype}")
