@@ -13,7 +13,9 @@ def test_built_in_names_are_all_there():
         "swin-tiny", "timm/*", "torchvision/*", "vit-s16",
     ]  # fmt: skip
     assert zoo.available("text_encoders") == ["clip-vit-b32", "hf/*"]
-    assert zoo.available("heads") == ["identity", "linear", "mlp-gelu", "residual-mlp"]
+    assert zoo.available("heads") == [
+        "identity", "kernel", "linear", "mlp-gelu", "residual-mlp", "whiten",
+    ]  # fmt: skip
     assert zoo.available("loss") == [
         "decoupled", "distillation", "hard-negative", "info-nce", "siglip",
     ]  # fmt: skip

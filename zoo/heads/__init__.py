@@ -25,6 +25,8 @@ def zoo_projection_heads() -> list[HookedComponent]:
             "kernel ridge regression, solved from the features of a frozen encoder",
         ),
         HookedComponent(
-            "whiten", "zoo.heads.whiten:WhitenHead", "features centred and evened out; nothing trains"
+            "whiten",
+            "zoo.heads.whiten:WhitenHead",
+            "features centred and evened out; nothing trains",
         ),
     ]

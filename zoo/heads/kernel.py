@@ -67,7 +67,8 @@ class KernelHead(nn.Module):
     def forward(self, features: Float[Tensor, "batch in_dim"]) -> Float[Tensor, "batch out_dim"]:
         points = F.normalize((self._evened(features) - self.mean) @ self.axes, dim=1)
         embeds: Tensor = self._kernel(points, self.landmarks) @ self.values
-        return embeds * self.gain + self.bias
+        scaled: Tensor = embeds * self.gain + self.bias
+        return scaled
 
     @torch.no_grad()
     def fit(
@@ -105,11 +106,12 @@ class KernelHead(nn.Module):
         return F.normalize(features, dim=1) * length
 
     def _kernel(self, points: Tensor, others: Tensor) -> Tensor:
-        return torch.exp(2 * self.gamma * (points @ others.T - 1))
+        return (2 * self.gamma * (points @ others.T - 1)).exp()
 
 
 def _main_axes(centred: Tensor, count: int) -> Tensor:
     """The directions of the most variance, as columns, each with its largest entry positive."""
     axes = torch.linalg.eigh((centred.T @ centred).double())[1][:, -count:].flip(1)
     largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))
-    return (axes * largest.sign()).to(centred.dtype)
+    signed: Tensor = (axes * largest.sign()).to(centred.dtype)
+    return signed

@@ -145,7 +145,7 @@ class Feed:
         return self.order.steps_per_epoch
 
     def first_rows(self) -> tuple[Features | None, Features | None, list[int], list[int]]:
-        """The features of both sides, where they stand still; each picture, and the row of its first caption."""
+        """The features of both sides, where they stand still; each picture, and its first caption."""
         captions: dict[int, int] = {}
         for picture, row in zip(self._picture_ids, self._first_row[:-1], strict=True):
             captions.setdefault(picture, self._rows[row])

@@ -17,36 +17,39 @@ __all__ = ["fit_heads"]
 def fit_heads(model: CLIP, feed: Feed | StreamFeed) -> None:
     """Call `fit` of each head that has it and was not fitted: the text head's, then the image head's.
 
-    A head that another training has fitted, or `train.start` has, stays as it is.
+    A head that another training has fitted, or that `train.start` gave, stays as it is.
 
     Raises:
-        SpecError: the features that a head is fitted to are not there once for all.
+        SpecError: the features that a head is fitted to are not there once for all; no head is fitted.
     """
-    for side in ("text", "image"):
-        tower: Any = getattr(model, f"{side}_encoder")
-        head = tower.head
-        if not hasattr(head, "fit") or bool(head.fitted):
-            continue
-        if isinstance(feed, StreamFeed):
-            raise _not_fitted(model, side, "a stream keeps no features; train from a list of pairs")
-        images, texts, pictures, captions = feed.first_rows()
-        if texts is None:
-            raise _not_fitted(model, side, 'the text encoder trains; set text.train = "frozen" or "head"')
-        if side == "image" and images is None:
-            raise _not_fitted(model, side, 'the image encoder trains; set image.train = "head"')
-        some = next(model.parameters())
-        features = texts[captions].to(some.device, some.dtype)
-        if side == "text":
-            head.fit(features)
-            continue
+    towers: dict[str, Any] = {"text": model.text_encoder, "image": model.image_encoder}
+    sides = [side for side, tower in towers.items() if _wants(tower.head)]
+    if not sides:
+        return
+    if isinstance(feed, StreamFeed):
+        raise _refused(model, sides[0], "a stream keeps no features; train from a list of pairs")
+    images, texts, pictures, captions = feed.first_rows()
+    if texts is None:
+        why = 'the text encoder trains; set text.train = "frozen" or "head"'
+        raise _refused(model, sides[0], why)
+    if "image" in sides and images is None:
+        raise _refused(model, "image", 'the image encoder trains; set image.train = "head"')
+    some = next(model.parameters())
+    said = texts[captions].to(some.device, some.dtype)
+    if "text" in sides:
+        towers["text"].head.fit(said)
+    if "image" in sides:
         assert images is not None
-        text_tower: Any = model.text_encoder
-        with torch.no_grad(), evaluating(text_tower):
-            targets = text_tower.project(features)
-        head.fit(images[pictures].to(some.device, some.dtype), targets)
+        with torch.no_grad(), evaluating(towers["text"]):
+            targets = towers["text"].project(said)
+        towers["image"].head.fit(images[pictures].to(some.device, some.dtype), targets)
 
 
-def _not_fitted(model: CLIP, side: str, why: str) -> SpecError:
+def _wants(head: Any) -> bool:
+    return hasattr(head, "fit") and not bool(head.fitted)
+
+
+def _refused(model: CLIP, side: str, why: str) -> SpecError:
     assert model.spec is not None
     name = getattr(model.spec, side).head.name
     return SpecError(

@@ -1,0 +1,108 @@
+"""Heads that are solved: against their formulas in float64 NumPy."""
+
+import numpy as np
+import pytest
+import torch
+
+import zoo
+from zoo.heads.kernel import KernelHead
+from zoo.heads.whiten import WhitenHead
+
+
+@pytest.fixture
+def data():
+    """Features that are not negative, targets of unit length, and features that were not shown."""
+    chance = np.random.default_rng(0)
+    features = chance.gamma(1.0, size=(40, 12))
+    targets = chance.normal(size=(40, 5))
+    targets /= np.linalg.norm(targets, axis=1, keepdims=True)
+    return features, targets, chance.gamma(1.0, size=(7, 12))
+
+
+def tensor(array):
+    return torch.from_numpy(array).float()
+
+
+def unit(rows):
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def points_of(shown, features, power, rank):
+    """Evened, centred by what was shown, on its main axes, of unit length."""
+    evened = [
+        unit(np.sign(each) * (np.abs(each) + 1e-6) ** power) * each.shape[1] ** 0.5
+        for each in (shown, features)
+    ]
+    centred = unit(evened[0] - evened[0].mean(0))
+    axes = np.linalg.svd(centred, full_matrices=False)[2][:rank].T
+    return unit(centred @ axes), unit((evened[1] - evened[0].mean(0)) @ axes)
+
+
+def kernel(one, other, gamma):
+    return np.exp(-gamma * ((one[:, None] - other[None]) ** 2).sum(-1))
+
+
+@pytest.mark.parametrize("power", [0.5, 1.0])
+@pytest.mark.parametrize("rank", [6, 12, 99])
+@pytest.mark.parametrize("landmarks", [40, 64])
+def test_kernel_ridge_regression(data, power, rank, landmarks):
+    shown, targets, features = data
+    head = KernelHead(
+        in_dim=12, out_dim=5, landmarks=landmarks, rank=rank, gamma=0.7, ridge=0.1, power=power
+    )
+    head.fit(tensor(shown), tensor(targets))
+    points, asked = points_of(shown, features, power, rank)
+    solved = np.linalg.solve(kernel(points, points, 0.7) + 0.1 * np.eye(40), targets)
+    expected = kernel(asked, points, 0.7) @ solved
+    torch.testing.assert_close(head(tensor(features)), tensor(expected), atol=2e-4, rtol=2e-4)
+    assert head.fitted
+
+
+def test_fewer_landmarks_than_pictures(data):
+    shown, targets, features = data
+    head = KernelHead(in_dim=12, out_dim=5, landmarks=14, rank=12, gamma=0.7, ridge=0.1)
+    head.fit(tensor(shown), tensor(targets))
+    points, asked = points_of(shown, features, 0.5, 12)
+    some = points[np.round(np.linspace(0, 39, 14)).astype(int)]
+    across, among = kernel(points, some, 0.7), kernel(some, some, 0.7)
+    system = across.T @ across + 0.1 * (among + 1e-4 * np.eye(14))
+    expected = kernel(asked, some, 0.7) @ np.linalg.solve(system, across.T @ targets)
+    torch.testing.assert_close(head(tensor(features)), tensor(expected), atol=2e-4, rtol=2e-4)
+
+
+def test_what_was_shown_is_found_again(data):
+    shown, targets, _ = data
+    head = KernelHead(in_dim=12, out_dim=5, landmarks=40, ridge=1e-3)
+    before = head(tensor(shown))
+    head.fit(tensor(shown), tensor(targets))
+    assert (head(tensor(shown)) - tensor(targets)).abs().max() < 0.05
+    assert (before - tensor(targets)).abs().max() > 0.5
+
+
+def test_a_feature_of_nothing_has_a_gradient():
+    head = KernelHead(in_dim=12, out_dim=5, landmarks=8)
+    features = torch.tensor([[0.0, 1.0] * 6], requires_grad=True)
+    head(features).sum().backward()
+    assert features.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.4, 1.0])
+def test_whitening(data, strength):
+    shown, _, features = data
+    head = WhitenHead(in_dim=12, out_dim=12, strength=strength)
+    head.fit(tensor(shown))
+    points = unit(shown)
+    spreads, axes = np.linalg.svd(points - points.mean(0), full_matrices=False)[1:]
+    scale = np.maximum(spreads / spreads[0], 0.02) ** -strength
+    expected = (unit(features) - points.mean(0)) @ (axes.T * scale) @ axes
+    torch.testing.assert_close(head(tensor(features)), tensor(expected), atol=1e-5, rtol=1e-4)
+    if strength == 1:
+        values = np.linalg.eigvalsh(np.cov(head(tensor(shown)).numpy().T))[1:]
+        assert values.max() / values.min() < 1.01
+
+
+def test_whitening_keeps_the_size():
+    with pytest.raises(
+        zoo.ZooError, match=r"'whiten' keeps the encoder's 6 features, and .* has 4"
+    ):
+        WhitenHead(in_dim=6, out_dim=4)

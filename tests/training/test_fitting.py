@@ -1,0 +1,116 @@
+"""Heads that are solved before the first step of training."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from shades import png
+
+import layouts
+from zoo.data.stream import stream
+from zoo.errors import SpecError
+from zoo.training.features import image_features, text_features
+from zoo.training.loop import train
+from zoo.training.run_folder import RunFolder
+
+SOLVED = {
+    "image.encoder.args.image_size": 32,
+    "image.head": {"name": "kernel", "args": {"landmarks": 32, "rank": 8}},
+    "text.head": "whiten",
+    "embedding_dim": 16,
+}
+
+
+def shard(path, pairs):
+    members = []
+    for number in range(pairs):
+        members.append((f"{number:06}.png", png((10 * number, 0, 0), number)))
+        members.append((f"{number:06}.txt", f"picture {number}".encode()))
+    layouts.tar(path, members)
+
+
+class BreakOff:
+    """Ends a run as a crash would, after its second step."""
+
+    def __call__(self, step):
+        if step.number == 2:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def solved(model):
+    def build(image="head", text="frozen", **changes):
+        return model(image, text, {**SOLVED, **changes})
+
+    return build
+
+
+def heads(model):
+    return [model.image_encoder.head, model.text_encoder.head]
+
+
+def state(model):
+    return {name: each.clone() for name, each in model.state_dict().items()}
+
+
+def test_both_heads_are_solved_from_the_first_captions(solved, pairs, recipe):
+    model = solved()
+    train(model, pairs, recipe(steps=1, optimizer={"learning_rate": 1e-9}))
+    images = image_features(model, [pair.picture for pair in pairs])[range(len(pairs))]
+    texts = text_features(model, [pair.captions[0] for pair in pairs])[range(len(pairs))]
+    image_head, text_head = heads(solved())
+    text_head.fit(texts)
+    image_head.fit(images, F.normalize(text_head(texts), dim=-1))
+    for found, expected in zip(heads(model), (image_head, text_head), strict=True):
+        assert found.fitted
+        for name, buffer in expected.named_buffers():
+            torch.testing.assert_close(getattr(found, name), buffer, atol=1e-5, rtol=1e-4)
+
+
+def test_a_head_is_solved_once(solved, pairs, recipe):
+    model = solved()
+    train(model, pairs, recipe(steps=1))
+    before = state(model)
+    train(model, pairs[:6], recipe(steps=1))
+    same = [name for name, each in state(model).items() if torch.equal(each, before[name])]
+    assert {"image_encoder.head.values", "image_encoder.head.landmarks"} <= set(same)
+    assert "image_encoder.head.gain" not in same
+
+
+def test_a_run_that_is_resumed_has_the_same_bits(solved, pairs, recipe, tmp_path):
+    asked = recipe(steps=4, checkpoint={"steps": 1})
+    whole, broken, resumed = solved(), solved(), solved()
+    train(whole, pairs, asked, folder=tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(broken, pairs, asked, folder=tmp_path / "run", on_step=BreakOff())
+    train(resumed, pairs, asked, folder=tmp_path / "run", resume=True)
+    one, other = state(whole), state(resumed)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    logs = [RunFolder(tmp_path / name).log.read_bytes() for name in ("whole", "run")]
+    assert logs[0] == logs[1]
+
+
+@pytest.mark.parametrize(
+    ("image", "text", "changes", "said"),
+    [
+        ("full", "frozen", {}, r"image.head: 'kernel' is fitted .* the image encoder trains; set "),
+        (
+            "head",
+            "full",
+            {"text.head": "identity"},
+            "image.head: 'kernel' .* the text encoder trains",
+        ),
+        ("head", "full", {}, "text.head: 'whiten' .* the text encoder trains; set text.train"),
+    ],
+)
+def test_encoders_that_train(solved, pairs, recipe, image, text, changes, said):
+    model = solved(image, text, **changes)
+    with pytest.raises(SpecError, match=said):
+        train(model, pairs, recipe(steps=1))
+    assert not any(getattr(head, "fitted", False) for head in heads(model))
+
+
+def test_a_stream_keeps_no_features(solved, recipe, tmp_path):
+    shard(tmp_path / "000.tar", 8)
+    model = solved()
+    with pytest.raises(SpecError, match=r"text.head: 'whiten' .* a stream keeps no features"):
+        train(model, stream(tmp_path), recipe(steps=1, stream=True))
