@@ -103,10 +103,12 @@ class KernelHead(nn.Module):
     def _evened(self, features: Tensor) -> Tensor:
         length = features.shape[1] ** 0.5
         features = features.sign() * (features.abs() + _NOTHING) ** self.power
-        return F.normalize(features, dim=1) * length
+        evened: Tensor = F.normalize(features, dim=1) * length
+        return evened
 
     def _kernel(self, points: Tensor, others: Tensor) -> Tensor:
-        return (2 * self.gamma * (points @ others.T - 1)).exp()
+        kernel: Tensor = (2 * self.gamma * (points @ others.T - 1)).exp()
+        return kernel
 
 
 def _main_axes(centred: Tensor, count: int) -> Tensor:
