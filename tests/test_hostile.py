@@ -12,7 +12,7 @@ import pytest
 from hostile import FILES, SLOW, SPECS, Foreign, run, spread, watched
 
 QUICK = 200
-FEW = 40
+FEW = 25
 MANY = 10_000
 
 
@@ -26,11 +26,13 @@ def check(kinds, kind: str, examples: int) -> None:
     assert outcomes["success"], f"all were refused, so that little of {kind} was tried: {outcomes}"
 
 
+@pytest.mark.brief
 @pytest.mark.parametrize("kind", SPECS)
 def test_random_specs(kind):
     check(SPECS, kind, FEW if kind in SLOW else QUICK)
 
 
+@pytest.mark.brief
 @pytest.mark.parametrize("kind", FILES)
 def test_damaged_files(kind):
     check(FILES, kind, FEW if kind in SLOW else QUICK)
