@@ -75,8 +75,12 @@ def measure(pairs: Sequence[Pair], steps: int, live_steps: int, turns: int) -> d
 
 
 def fresh() -> Any:
-    """starter-clip with a head that has learnt nothing."""
-    return zoo.build("starter-clip", overrides={"trained": "none"})
+    """The encoders of starter-clip, and a head that is stepped and has learnt nothing."""
+    head = {"name": "mlp-gelu", "args": {"hidden_dim": 1024, "normalize": True, "dropout": 0.5}}
+    return zoo.build(
+        "starter-clip",
+        overrides={"trained": "none", "image.head": head, "text.head": "identity"},
+    )
 
 
 def opening(pairs: Sequence[Pair]) -> tuple[float, Features]:

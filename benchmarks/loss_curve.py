@@ -36,7 +36,9 @@ svg { background: #fff; font: 13px sans-serif; } text { fill: #59616b; }
 def losses(pairs: list[Pair], size: int, recipe: Recipe) -> list[float]:
     """The loss of each step of one run."""
     set_seed(recipe.seed)
-    model = zoo.build("starter-clip", overrides={"trained": "none", "image.train": "full"})
+    head = {"name": "mlp-gelu", "args": {"hidden_dim": 1024, "normalize": True, "dropout": 0.5}}
+    changes = {"image.head": head, "text.head": "identity", "image.train": "full"}
+    model = zoo.build("starter-clip", overrides={"trained": "none", **changes})
     encoder = model.image_encoder.encoder
     encoder.preprocess = dataclasses.replace(encoder.preprocess, resize=size, crop=(size, size))
     found: list[float] = []

@@ -26,7 +26,6 @@ from zoo.assembly import plan
 from zoo.clip import CLIP
 from zoo.data.pairs import Pair, load_dataset, one_per_concept
 from zoo.evaluation.judge import Judge
-from zoo.recipe import Recipe
 from zoo.training.execution import set_seed
 from zoo.training.loop import train
 
@@ -35,7 +34,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("models", nargs="*", help="names, or folders of saved models")
     parser.add_argument("--train", nargs="*", default=[], metavar="STYLES", help="drawn,flat …")
-    parser.add_argument("--epochs", type=int, default=100, help="of --train")
     parser.add_argument("--sets", nargs="*", type=Path, default=[], help="unpacked icon sets")
     parser.add_argument("--split", default="validation", help="of openmoji")
     parser.add_argument("--json", action="store_true")
@@ -51,7 +49,7 @@ def main() -> None:
             drawings[info["prefix"]] = redrawn(pairs, each, Path(folder, info["prefix"]))
         for name in (*options.models, *options.train):
             if name in options.train:
-                model = trained_on(name.split(","), options.epochs)
+                model = trained_on(name.split(","))
             else:
                 saved = Path(name, "zoo.json").is_file()
                 model = zoo.load(name) if saved else zoo.build(name)
@@ -66,14 +64,14 @@ def main() -> None:
         print(json.dumps({"split": options.split, "models": figures}))
 
 
-def trained_on(styles: Sequence[str], epochs: int) -> CLIP:
+def trained_on(styles: Sequence[str]) -> CLIP:
     """starter-clip with a head that saw only these styles of the training split."""
     ends = tuple(f"-{style}.png" for style in styles)
     train_split = load_dataset("openmoji-styles").split("train")
     pairs = [pair for pair in train_split if str(pair.picture).endswith(ends)]
     set_seed(0)
     model = plan("starter-clip").fresh().build()
-    train(model, pairs, Recipe(epochs=epochs, batch_size=512, precision="fp32"))
+    train(model, pairs)
     return model
 
 

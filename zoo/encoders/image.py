@@ -19,7 +19,6 @@ class ImageEncoder(nn.Module):
         out_dim: number of features.
         preprocess: as the weights were trained for.
         any_size: whether it takes pictures of other sizes than `preprocess.crop`.
-        mirror: whether features are the mean of those of a picture and of its mirror image.
         weights_source: where the weights came from, or None for random ones.
         resolved_args: arguments that the weights decided, which a saved spec must keep.
     """
@@ -38,7 +37,6 @@ class ImageEncoder(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.any_size = any_size
-        self.mirror = False
         self._tokens_of = tokens_of
         self.out_dim = out_dim
         self.preprocess = preprocess
@@ -49,8 +47,6 @@ class ImageEncoder(nn.Module):
         self, images: Float[Tensor, "batch 3 height width"]
     ) -> Float[Tensor, "batch out_dim"]:
         features: Tensor = self.backbone(images)
-        if self.mirror:
-            features = (features + self.backbone(images.flip(-1))) / 2
         return features
 
     def forward_tokens(

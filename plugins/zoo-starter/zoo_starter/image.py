@@ -16,15 +16,12 @@ FILE = "models/efficientnet-lite0-57934424.pth"
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 
-def create(
-    *, weights: str | None = "imagenet", image_size: int | None = None, mirror: bool = False
-) -> ImageEncoder:
+def create(*, weights: str | None = "imagenet", image_size: int | None = None) -> ImageEncoder:
     """timm's `tf_efficientnet_lite0`: 1280 features, mean and std 0.5.
 
     Args:
         weights: `imagenet`, or None for random ones.
         image_size: side of the input in pixels; 224 when not given.
-        mirror: features are the mean of those of a picture and of its mirror image, for twice the time.
 
     Raises:
         WeightsError: the weights are not installed, or not the ones that are pinned.
@@ -33,7 +30,6 @@ def create(
     """
     check_tag(weights, weights_tags(), "efficientnet-lite0")
     encoder = timm_image.create("tf_efficientnet_lite0", weights=None, image_size=image_size)
-    encoder.mirror = mirror
     if weights is None:
         return encoder
     path, source = packaged_weights(

@@ -13,15 +13,12 @@ FILE = "models/efficientnet-lite2-9656183e.pth"
 SHA256 = "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"
 
 
-def create(
-    *, weights: str | None = "imagenet", image_size: int | None = None, mirror: bool = False
-) -> ImageEncoder:
+def create(*, weights: str | None = "imagenet", image_size: int | None = None) -> ImageEncoder:
     """timm's `tf_efficientnet_lite2`: 1280 features, mean and std 0.5.
 
     Args:
         weights: `imagenet`, or None for random ones.
         image_size: side of the input in pixels; 260 when not given.
-        mirror: features are the mean of those of a picture and of its mirror image, for twice the time.
 
     Raises:
         WeightsError: the weights are not installed, or not the ones that are pinned.
@@ -30,7 +27,6 @@ def create(
     """
     check_tag(weights, weights_tags(), "efficientnet-lite2")
     encoder = timm_image.create("tf_efficientnet_lite2", weights=None, image_size=image_size)
-    encoder.mirror = mirror
     if weights is None:
         return encoder
     path, source = packaged_weights(
