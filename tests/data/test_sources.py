@@ -72,6 +72,17 @@ def test_a_picture_in_a_cell_says_where_it_is_and_reads_its_beginning(tmp_path):
     assert "features" not in repr(pair)
 
 
+@pytest.mark.parametrize("content", [b"", b"\n<!doctype html><title>404</title>"])
+def test_what_is_no_picture_is_no_copy(tmp_path, content):
+    paths = [tmp_path / "a.jpg", tmp_path / "b.jpg"]
+    for path in paths:
+        path.write_bytes(content)
+    assert content_key(paths[0]) != content_key(paths[1])
+    for path in paths:
+        path.write_bytes(samples.jpeg(0))
+    assert content_key(paths[0]) == content_key(paths[1])
+
+
 class TestSplits:
     def test_by_a_column(self, tmp_path):
         samples.folder(tmp_path)

@@ -37,7 +37,6 @@ def test_killed_at_random_moments_and_resumed(made, cell):
 def test_one_of_two_processes_is_stopped_or_dies(made):
     """Told to stop, both end with a checkpoint; if it dies, the other one ends too, and both go on."""
     cell, name = Cell(processes=2), "one-of-two"
-    log = made.folder / name / "log.jsonl"
     expected, _ = whole(made, cell)
     ends = []
     for kind in (signal.SIGTERM, signal.SIGKILL):

@@ -6,9 +6,14 @@ import torch.nn.functional as F
 from shades import png
 
 import layouts
+import zoo
 from zoo.data.stream import stream
 from zoo.errors import SpecError
+from zoo.folder import SessionComponentWarning
+from zoo.folder.half import round_to_half
+from zoo.training.cut import cut
 from zoo.training.features import image_features, text_features
+from zoo.training.feed import Feed
 from zoo.training.loop import train
 from zoo.training.run_folder import RunFolder
 
@@ -89,6 +94,44 @@ def test_a_run_that_is_resumed_has_the_same_bits(solved, pairs, recipe, tmp_path
     assert logs[0] == logs[1]
 
 
+def test_a_run_goes_on_where_heads_would_be_solved_to_other_bits(
+    solved, pairs, recipe, tmp_path, monkeypatch
+):
+    asked = recipe(steps=4, checkpoint={"steps": 1})
+    broken, resumed = solved(), solved()
+    with pytest.raises(KeyboardInterrupt):
+        train(broken, pairs, asked, folder=tmp_path / "run", on_step=BreakOff())
+    rows = Feed.first_rows
+
+    def elsewhere(feed):
+        images, texts, *numbers = rows(feed)
+        return images[range(len(images))] * 1.001, texts[range(len(texts))] * 1.1 + 1e-3, *numbers
+
+    monkeypatch.setattr(Feed, "first_rows", elsewhere)
+    train(resumed, pairs, asked, folder=tmp_path / "run", resume=True)
+    for one, other in zip(heads(broken), heads(resumed), strict=True):
+        for name, buffer in one.named_buffers():
+            assert torch.equal(buffer, getattr(other, name))
+
+
+def test_an_image_head_may_be_whitened(solved, pairs, recipe):
+    changes = {"image.head": "whiten", "text.head": "linear", "embedding_dim": 96}
+    model = solved("head", "head", **changes)
+    train(model, pairs, recipe(steps=1))
+    assert model.image_encoder.head.fitted
+
+
+def test_what_is_saved_in_half_the_space_is_what_was_rounded(solved, pairs, recipe, tmp_path):
+    model = solved()
+    train(model, pairs, recipe(steps=1))
+    round_to_half(model)
+    with pytest.warns(SessionComponentWarning):
+        again = zoo.load(zoo.save(model, tmp_path / "model", half=True))
+    before, after = state(model), state(again)
+    assert all(torch.equal(after[name], each) for name, each in before.items())
+    assert not torch.equal(before["text_encoder.head.map"], torch.eye(16))
+
+
 @pytest.mark.parametrize(
     ("image", "text", "changes", "said"),
     [
@@ -100,12 +143,25 @@ def test_a_run_that_is_resumed_has_the_same_bits(solved, pairs, recipe, tmp_path
             "image.head: 'kernel' .* the text encoder trains",
         ),
         ("head", "full", {}, "text.head: 'whiten' .* the text encoder trains; set text.train"),
+        ({"last": 1}, "frozen", {}, "image.head: 'kernel' .* the image encoder trains; set image"),
+        (
+            "head",
+            "head",
+            {"text.head": "linear"},
+            'image.head: .* the text head, which it is solved towards, trains; set text.train = "f',
+        ),
+        (
+            "head",
+            "frozen",
+            {"text.head": "kernel", "image.head": "linear"},
+            "text.head: 'kernel' .* towards the embeddings of captions; make it the image head",
+        ),
     ],
 )
-def test_encoders_that_train(solved, pairs, recipe, image, text, changes, said):
+def test_what_cannot_be_solved(solved, pairs, recipe, image, text, changes, said):
     model = solved(image, text, **changes)
     with pytest.raises(SpecError, match=said):
-        train(model, pairs, recipe(steps=1))
+        train(cut(model, recipe(steps=1)), pairs, recipe(steps=1))
     assert not any(getattr(head, "fitted", False) for head in heads(model))
 
 

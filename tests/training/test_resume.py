@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 import zoo
 from zoo.data.pairs import Pair
-from zoo.errors import CheckpointError, DataError, SpecError
+from zoo.errors import CheckpointError, DataError, FolderError, SpecError
 from zoo.report.results import Reported
 from zoo.training import precision, run_folder
 from zoo.training.changing import Changing
@@ -821,3 +821,25 @@ def test_the_batch_of_a_loss_that_is_no_number_is_kept(model, pairs, recipe, tmp
     ]
     kept = [int(each.name[5:]) for each in folder.checkpoints.iterdir()]
     assert max(kept, default=0) == failed - 1
+
+
+def test_a_run_that_was_made_meanwhile_stays(model, pairs, recipe, tmp_path):
+    """Two commands are started for one folder; the second computes features while the first trains."""
+    asked = recipe(steps=3, checkpoint={"steps": 1})
+    first = []
+
+    def meanwhile(*_told):
+        if not first:
+            first.append(model())
+            train(first[0], pairs, asked, folder=tmp_path / "run")
+
+    with pytest.raises(FolderError, match=r"holds a run already; go on with it by --resume"):
+        train(model(), pairs, recipe(steps=2), folder=tmp_path / "run", progress=meanwhile)
+    checkpoints = RunFolder(tmp_path / "run").checkpoints
+    assert "step-00000003" in {each.name for each in checkpoints.iterdir()}
+
+
+def test_no_step_to_go_on_from(model, pairs, recipe, tmp_path):
+    with pytest.raises(CheckpointError, match=r"holds no run, and so no checkpoint of step 5; "):
+        train(model(), pairs, recipe(steps=2), folder=tmp_path / "run", from_step=5)
+    assert not (tmp_path / "run").exists()

@@ -20,7 +20,7 @@ def bench(
     ],
     recipe: Annotated[
         Path | None,
-        typer.Option(help="A .toml or .json file with a table [train], over the model's own."),
+        typer.Option(help="A .toml or .json file with a table \\[train], over the model's own."),
     ] = None,
     changes: Overrides = None,
     image_column: Annotated[str | None, typer.Option(help="Of pictures, in a table.")] = None,

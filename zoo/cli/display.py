@@ -45,6 +45,9 @@ class Display(Observer):
         self.pace = self.pace or Pace()
         self._began = self._since = time.monotonic()
         self._done = start.done
+        if start.done:
+            over = ", which was the last" if start.done == start.steps else f" of {start.steps:,}"
+            self.bars.console.print(f"resumed after step {start.done:,}{over}", soft_wrap=True)
         self._task = self.bars.add_task(
             "training", total=start.steps, completed=start.done, told=""
         )

@@ -14,6 +14,6 @@ Overrides = Annotated[
     typer.Option(
         "--set",
         metavar="PATH=VALUE",
-        help="Change the spec, as in --set image.head.args.hidden_dim=1024. May be repeated.",
+        help="Change the spec, as in --set image.head=linear. May be repeated.",
     ),
 ]

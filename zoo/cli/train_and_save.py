@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.cli.console import err, table
 from zoo.cli.progress import progress_bars
-from zoo.errors import ZooError
+from zoo.errors import SpecError, ZooError
 
 if TYPE_CHECKING:
     from zoo.evaluation.retrieval import Recall
+    from zoo.recipe import Recipe
     from zoo.training.guards import Advice
 
 __all__ = ["train_and_save"]
+
+_METRICS = ("image_to_text", "text_to_image")
+"""What the judge gives, each a recall at 1."""
 
 
 def train_and_save(
@@ -49,6 +53,7 @@ def train_and_save(
     console, started = err(), time.perf_counter()
     planned = plan(name, recipe=recipe, overrides=overrides).fresh()
     planned.check()
+    _check_metric(planned.spec.train)
 
     import torch
 
@@ -171,6 +176,14 @@ def train_and_save(
     console.print(f"saved   {kept.model} after {result['seconds']:.0f} s")
     console.print(f"report  {kept.report}")
     return result
+
+
+def _check_metric(recipe: Recipe) -> None:
+    metric = recipe.checkpoint.metric
+    if metric not in (None, *_METRICS):
+        raise SpecError(
+            f"train.checkpoint.metric: the judge gives no {metric!r}; it gives {', '.join(_METRICS)}"
+        )
 
 
 @contextmanager

@@ -73,6 +73,7 @@ def open_dataset(
             raise DataError(
                 f"{said}: there is no such file or folder. Data is {_ACCEPTED}"
             ) from error
+        error.args = (f"{error}\nThere is no file or folder of that name either",)
         raise
     if columns != Columns() or images is not None:
         raise DataError(f"{said} is a registered dataset, which has no columns to name")

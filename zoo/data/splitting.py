@@ -20,7 +20,8 @@ _TENTHS = {0: "validation", 1: "test"}
 def content_key(picture: Path | Held) -> str:
     """A short name of a picture by its content: the same for copies, in any file or folder.
 
-    It reads the beginning only, and the size. What cannot be read is named by its path.
+    It reads the beginning only, and the size. What cannot be read is named by its path, and so are files
+    that a download left empty, or filled with a page of HTML: alike, they are no copies of a picture.
     """
     digest = hashlib.blake2b(digest_size=12)
     try:
@@ -30,6 +31,8 @@ def content_key(picture: Path | Held) -> str:
             with picture.open("rb") as file:
                 size, head = picture.stat().st_size, file.read(_HEAD)
     except (OSError, DataError):
+        size, head = 0, b""
+    if head.lstrip()[:1] in (b"", b"<"):
         digest.update(str(picture).encode())
     else:
         digest.update(b"%d:" % size + head)

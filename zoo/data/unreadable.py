@@ -75,7 +75,7 @@ class Unreadable:
         self.seen += seen
         for each in unread:
             self.reasons[each.reason] = self.reasons.get(each.reason, 0) + 1
-        if self.seen >= self.enough:
+        if self.seen >= self.enough or not self.most:
             self.finish()
 
     def finish(self) -> None:

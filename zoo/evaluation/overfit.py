@@ -59,8 +59,8 @@ class Overfit:
     def text(self) -> str:
         guessing = "" if self.chance is None else f" (guessing has {self.chance:.3g})"
         return (
-            f"loss {self.loss:.3g}{guessing}, recall@1 {self.image_to_text:.1%} image to text and "
-            f"{self.text_to_image:.1%} text to image"
+            f"loss in eval mode {self.loss:.3g}{guessing}, recall@1 {self.image_to_text:.1%} image to "
+            f"text and {self.text_to_image:.1%} text to image"
         )
 
     def as_json(self) -> dict[str, Any]:

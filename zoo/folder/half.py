@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from zoo.errors import WeightsError
-from zoo.folder.parts import parts_of
+from zoo.folder.parts import is_of_its_origin, parts_of
+from zoo.weights.read import state_sha256
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,14 +45,20 @@ def halved(state: Mapping[str, Tensor], path: str = "") -> dict[str, Tensor]:
 
 
 def round_to_half(model: CLIP) -> None:
-    """Round every part that is not frozen, in place, to what float16 can hold.
+    """Round every part that is saved, in place, to what float16 can hold.
+
+    Those are all but frozen ones that are as their origin has them.
 
     Raises:
         WeightsError: a finite number is beyond that; nothing was changed.
     """
     import torch
 
-    states = [(path, part.state_dict()) for path, part, frozen in parts_of(model) if not frozen]
+    states = [
+        (path, part.state_dict())
+        for path, part, frozen in parts_of(model)
+        if not (frozen and is_of_its_origin(part, state_sha256(part)))
+    ]
     rounded = [halved(state, path) for path, state in states]
     with torch.no_grad():
         for (_, state), half in zip(states, rounded, strict=True):

@@ -23,6 +23,9 @@ _PARTS = (
 class Changing:
     """The parameters that train, and the buffers of modules in train mode, such as batch norms.
 
+    The buffers of a head that was solved from the data count too, also where the head is frozen: on
+    another machine it would be solved to other last bits.
+
     Args:
         model: in the modes that it trains in.
     """
@@ -39,10 +42,16 @@ class Changing:
             for name, part in towers.items()
             if part is not None
         ]
+        solved = {
+            id(module)
+            for _, part in self._modules
+            if isinstance(head := getattr(part, "head", None), nn.Module) and hasattr(head, "fit")
+            for module in head.modules()
+        }
         self._names = {
             name
             for name, owner, tensor, is_parameter in self._all()
-            if (tensor.requires_grad if is_parameter else owner.training)
+            if (tensor.requires_grad if is_parameter else owner.training or id(owner) in solved)
         }
 
     def tensors(self) -> dict[str, Tensor]:

@@ -43,7 +43,13 @@ def check_streamed(recipe: Recipe, pairs: Sequence[Pair] | Stream) -> None:
 
 
 def check_kept(
-    recipe: Recipe, run: RunFolder | None, *, judged: bool, resume: bool, overwrite: bool
+    recipe: Recipe,
+    run: RunFolder | None,
+    *,
+    judged: bool,
+    resume: bool,
+    from_step: int | None,
+    overwrite: bool,
 ) -> None:
     """Refuse a folder that is not free, and what needs a folder that was not given.
 
@@ -59,6 +65,11 @@ def check_kept(
     if resume and overwrite:
         raise CheckpointError(
             "a run is resumed or overwritten, and not both; leave one of them out"
+        )
+    if run is not None and from_step is not None and not run.holds_run:
+        raise CheckpointError(
+            f"{run.path}: holds no run, and so no checkpoint of step {from_step}; --resume alone "
+            "(resume=True in code) begins one"
         )
     if recipe.checkpoint.save == "best" and not (run is not None and judged):
         raise SpecError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 import torch
@@ -11,48 +12,80 @@ from zoo.errors import SpecError
 from zoo.training.feed import Feed
 from zoo.training.stream_feed import StreamFeed
 
-__all__ = ["fit_heads"]
+__all__ = ["check_fitting", "fit_heads"]
+
+
+def check_fitting(model: CLIP, *, streamed: bool) -> None:
+    """Refuse heads that are to be fitted where the features for it will not be there, or will not stay.
+
+    Raises:
+        SpecError: an encoder trains, or the pairs are a stream, or an image head would be solved towards
+            a text head that trains.
+    """
+    towers = _towers(model)
+    for side in _to_fit(model):
+        why = None
+        if streamed:
+            why = "a stream keeps no features; train from a list of pairs"
+        elif "encoder" not in towers["text"].frozen_parts:
+            why = 'the text encoder trains; set text.train = "frozen" or "head"'
+        elif "encoder" not in towers[side].frozen_parts:
+            why = f'the {side} encoder trains; set {side}.train = "head"'
+        elif side == "text" and _takes_targets(towers["text"].head):
+            why = "it is solved towards the embeddings of captions; make it the image head"
+        elif _takes_targets(towers[side].head) and _trains(towers["text"].head):
+            why = 'the text head, which it is solved towards, trains; set text.train = "frozen"'
+        if why:
+            assert model.spec is not None
+            name = getattr(model.spec, side).head.name
+            raise SpecError(
+                f"{side}.head: {name!r} is fitted to the features of frozen encoders before the first "
+                f"step, and {why}, or choose another head"
+            )
 
 
 def fit_heads(model: CLIP, feed: Feed | StreamFeed) -> None:
     """Call `fit` of each head that has it and was not fitted: the text head's, then the image head's.
 
-    A head that another training has fitted, or that `train.start` gave, stays as it is.
-
-    Raises:
-        SpecError: the features that a head is fitted to are not there once for all; no head is fitted.
+    A head that another training has fitted, or that `train.start` gave, stays as it is. A head of a
+    tower that is frozen is fitted too.
     """
-    towers: dict[str, Any] = {"text": model.text_encoder, "image": model.image_encoder}
-    sides = [side for side, tower in towers.items() if _wants(tower.head)]
+    sides = _to_fit(model)
     if not sides:
         return
-    if isinstance(feed, StreamFeed):
-        raise _refused(model, sides[0], "a stream keeps no features; train from a list of pairs")
+    assert isinstance(feed, Feed)
     images, texts, pictures, captions = feed.first_rows()
-    if texts is None:
-        why = 'the text encoder trains; set text.train = "frozen" or "head"'
-        raise _refused(model, sides[0], why)
-    if "image" in sides and images is None:
-        raise _refused(model, "image", 'the image encoder trains; set image.train = "head"')
-    some = next(model.parameters())
+    assert texts is not None
+    some, towers = next(model.parameters()), _towers(model)
     said = texts[captions].to(some.device, some.dtype)
-    if "text" in sides:
-        towers["text"].head.fit(said)
-    if "image" in sides:
-        assert images is not None
+    for side in sides:
+        head = towers[side].head
+        features = said
+        if side == "image":
+            assert images is not None
+            features = images[pictures].to(some.device, some.dtype)
+        if not _takes_targets(head):
+            head.fit(features)
+            continue
         with torch.no_grad(), evaluating(towers["text"]):
             targets = towers["text"].project(said)
-        towers["image"].head.fit(images[pictures].to(some.device, some.dtype), targets)
+        head.fit(features, targets)
 
 
-def _wants(head: Any) -> bool:
-    return hasattr(head, "fit") and not bool(head.fitted)
+def _towers(model: CLIP) -> dict[str, Any]:
+    """The towers as they were before one was cut, the text side first."""
+    towers = {"text": model.text_encoder, "image": model.image_encoder}
+    return {side: getattr(tower, "whole", tower) for side, tower in towers.items()}
 
 
-def _refused(model: CLIP, side: str, why: str) -> SpecError:
-    assert model.spec is not None
-    name = getattr(model.spec, side).head.name
-    return SpecError(
-        f"{side}.head: {name!r} is fitted to the features of frozen encoders before the first step, and "
-        f"{why}, or choose another head"
-    )
+def _to_fit(model: CLIP) -> list[str]:
+    heads = {side: tower.head for side, tower in _towers(model).items()}
+    return [side for side, head in heads.items() if hasattr(head, "fit") and not bool(head.fitted)]
+
+
+def _trains(head: Any) -> bool:
+    return any(parameter.requires_grad for parameter in head.parameters())
+
+
+def _takes_targets(head: Any) -> bool:
+    return "targets" in signature(head.fit).parameters

@@ -101,7 +101,8 @@ def check_same(then: Mapping[str, Any], now: Mapping[str, Any], where: str) -> N
     more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
     raise CheckpointError(
         f"{where}: cannot be resumed, since it would not be the run that was begun: "
-        f"{'; '.join(said)}{more}. Put it back as it was, or begin another run in another folder"
+        f"{'; '.join(said)}{more}. Put it back as it was, or begin another run in another folder; with "
+        "train.start it begins with this one's weights"
     )
 
 

@@ -68,6 +68,7 @@ class Keeper:
         *,
         resume: bool,
         from_step: int | None,
+        overwrite: bool = False,
     ) -> None:
         """Begin the run, or give the model the weights of its newest checkpoint, or of one of these.
 
@@ -76,11 +77,16 @@ class Keeper:
 
         Raises:
             CheckpointError: the run is another one, or under way in another process, or a checkpoint
-                cannot be read.
+                cannot be read, or not all processes see the folder.
+            FolderError: another run was made there since this one was asked for.
         """
         of, step = self.processes.by_first(
-            lambda: self._opened(about(self.changing.frozen()), resume, from_step)
+            lambda: self._opened(about(self.changing.frozen()), resume, from_step, overwrite)
         )
+        if not all(self.processes.gathered(self.run.holds_run)):
+            raise CheckpointError(
+                f"{self.run.path}: is not seen by all processes; keep the run where all machines see it"
+            )
         self.checkpoints = Checkpoints(self.run.checkpoints, of)
         if step is not None:
             self._kept = self._loaded(step)
@@ -111,11 +117,12 @@ class Keeper:
         return read[0]
 
     def _opened(
-        self, about: dict[str, Any], resume: bool, from_step: int | None
+        self, about: dict[str, Any], resume: bool, from_step: int | None, overwrite: bool
     ) -> tuple[str, int | None]:
         """What tells the run from others, and the step to go on from."""
         with faults_named(self.run.path):
             self._claims.enter_context(claimed(self.run.path))
+        self.run.check_free(overwrite=overwrite, resume=resume)  # one may have been made meanwhile
         of, begun_with = sha256_of_identity(about), self.changing.sha256()
         if not (resume and self.run.holds_run):
             with faults_named(self.run.path):

@@ -29,7 +29,7 @@ from zoo.training.execution import (
 )
 from zoo.training.features import Progress
 from zoo.training.feed import Feed
-from zoo.training.fitting import fit_heads
+from zoo.training.fitting import check_fitting, fit_heads
 from zoo.training.guards import Advice, Guards
 from zoo.training.identity import identity
 from zoo.training.keeper import Keeper
@@ -111,10 +111,18 @@ def train(
     assert spec is not None
     asked = (recipe or spec.train).filled(heads_only=spec.heads_only)
     check_streamed(asked, pairs)
+    check_fitting(model, streamed=asked.stream)
     device = next(model.parameters()).device
     resume = resume or from_step is not None
     run = None if folder is None else RunFolder(folder)
-    check_kept(asked, run, judged=judge is not None, resume=resume, overwrite=overwrite)
+    check_kept(
+        asked,
+        run,
+        judged=judge is not None,
+        resume=resume,
+        from_step=from_step,
+        overwrite=overwrite,
+    )
     trackers = Trackers(asked.trackers, run)
     accelerator = make_accelerator(device)
     processes = Processes(device)
@@ -158,6 +166,7 @@ def train(
                 ),
                 resume=resume,
                 from_step=from_step,
+                overwrite=overwrite,
             )
             parallel.take()
         written = run if processes.is_main else None

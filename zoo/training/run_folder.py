@@ -110,8 +110,10 @@ class RunFolder:
         self.tidy()
 
     def tidy(self) -> None:
-        """Clear away what is left of a run that this one replaced."""
+        """Clear away what is left of a run that this one replaced, and of a killed `begin`."""
         shutil.rmtree(self._former, ignore_errors=True)
+        for draft in self.path.glob(f".{self.about.name}.*"):
+            draft.unlink(missing_ok=True)
 
     def name_unreadable(self, unreadable: Unreadable) -> None:
         """Write which pictures could not be read, if there are any."""
