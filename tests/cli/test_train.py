@@ -190,7 +190,8 @@ def test_one_batch(shades, zoo_command, tmp_path):
     assert re.search(
         r"^error: one batch of 4 pairs was not learnt in 3 steps: loss in eval mode \S+ "
         r"\(guessing has 1\.39\), recall@1 \d+\.0% image to text and \d+\.0% text to image\. A model that "
-        r"cannot learn one batch learns no dataset\. Give it more steps \(30\); change train\.optimizer\.learning_rate \(1e-06\) "
+        r"cannot learn one batch learns no dataset\. Give it more steps \(30\); "
+        r"change train\.optimizer\.learning_rate \(1e-06\) "
         r"tenfold, up if the loss hardly moved, down if it jumped about; or let more of it train "
         r"\(image\.train is full, text\.train is frozen\)$",
         err,
