@@ -128,7 +128,7 @@ class OptionalHead(OptionalModule, Protocol):
         """Called once, before the first step, with the features of a frozen encoder for the training data.
 
         A text head is given those of the captions, and an image head those of the pictures, with the unit
-        vectors of their captions as targets.
+        vectors of their captions as targets, if it takes any.
         """
         ...
 

@@ -282,3 +282,25 @@ def test_a_run_that_is_over_is_saved_in_another_width(shades, zoo_command):
     assert any(not torch.equal(full[name], half[name].float()) for name in full)
     assert all(torch.equal(full[name].half(), half[name]) for name in full)
     assert run.log.read_bytes() == log
+
+
+def test_what_is_wrong_is_said_before_there_is_a_run(shades, zoo_command, tmp_path):
+    words = ("train", "tiny.json", "--out", "run", "--data")
+    status, _, err = zoo_command(*words, "shades", "--set", "train.checkpoint.metric=text_to_imag")
+    assert status == 1
+    assert (
+        "train.checkpoint.metric: the judge gives no 'text_to_imag'; it gives image_to_text, "
+        "text_to_image. Did you mean 'text_to_image'?"
+    ) in " ".join(err.split())
+    status, _, err = zoo_command(*words, "nowhere")
+    assert status == 1
+    assert "There is no file or folder of that name either" in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_goes_on_says_from_where(shades, zoo_command):
+    words = ("train", "tiny.json", "--data", "shades", "--out", "run")
+    assert zoo_command(*words)[0] == 0
+    status, _, err = zoo_command(*words, "--resume")
+    assert status == 0
+    assert "resumed after step 30, which was the last" in err

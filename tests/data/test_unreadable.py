@@ -56,3 +56,12 @@ def test_it_goes_on_from_a_checkpoint():
 def test_refused():
     with pytest.raises(DataError, match="the share of unreadable pictures is 0 to 1, not 2"):
         Unreadable(2)
+
+
+def test_where_none_is_borne_the_first_one_ends_it():
+    tally = Unreadable(most=0, enough=100)
+    tally.add(3, [])
+    with pytest.raises(
+        DataError, match=r"more than 0\.0% of the pictures .*\n1 of 4 .*\n  a.jpg: gone"
+    ):
+        tally.add(1, [Unread("a.jpg: gone")])

@@ -843,3 +843,11 @@ def test_no_step_to_go_on_from(model, pairs, recipe, tmp_path):
     with pytest.raises(CheckpointError, match=r"holds no run, and so no checkpoint of step 5; "):
         train(model(), pairs, recipe(steps=2), folder=tmp_path / "run", from_step=5)
     assert not (tmp_path / "run").exists()
+
+
+def test_what_a_killed_writer_left_is_cleared_away(begun, model, pairs):
+    run, asked = begun
+    left = run.path / ".run.json.abcd1234"
+    left.write_text("{")
+    train(model("full"), pairs, asked, folder=run.path, resume=True)
+    assert not left.exists()

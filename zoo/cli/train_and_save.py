@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.cli.console import err, table
 from zoo.cli.progress import progress_bars
-from zoo.errors import SpecError, ZooError
+from zoo.errors import SpecError, ZooError, suggestion
 
 if TYPE_CHECKING:
     from zoo.evaluation.retrieval import Recall
@@ -182,7 +182,8 @@ def _check_metric(recipe: Recipe) -> None:
     metric = recipe.checkpoint.metric
     if metric not in (None, *_METRICS):
         raise SpecError(
-            f"train.checkpoint.metric: the judge gives no {metric!r}; it gives {', '.join(_METRICS)}"
+            f"train.checkpoint.metric: the judge gives no {metric!r}; it gives "
+            f"{', '.join(_METRICS)}.{suggestion(metric, _METRICS)}"
         )
 
 

@@ -68,7 +68,7 @@ class Keeper:
         *,
         resume: bool,
         from_step: int | None,
-        overwrite: bool = False,
+        overwrite: bool,
     ) -> None:
         """Begin the run, or give the model the weights of its newest checkpoint, or of one of these.
 
