@@ -4,6 +4,7 @@ from operator import attrgetter
 
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file
 
 import zoo
@@ -204,6 +205,69 @@ def test_a_start_with_some_of_the_parts(learned):
     assert "image.head" not in take_start(model, Recipe(start="learned"))
     assert same(model, learned, "image_encoder.encoder")
     assert take_start(model, Recipe()) == []
+
+
+def test_a_share_of_a_start_mixes_encoders_and_takes_heads(learned):
+    own, theirs = plan("raw").fresh().build(), learned
+    model = plan("raw").fresh().build()
+    with torch.no_grad():
+        for each in own.image_encoder.encoder.parameters():
+            each.add_(1.0)
+    model.load_state_dict(own.state_dict())
+    take_start(model, Recipe(start="learned", start_share=0.0))
+    assert same(model, own, "image_encoder.encoder")
+    assert same(model, learned, "image_encoder.head")
+    take_start(model, Recipe(start="learned", start_share=0.25))
+    mixed = model.image_encoder.encoder.state_dict()
+    before, start = (each.image_encoder.encoder.state_dict() for each in (own, theirs))
+    assert any((before[name] != start[name]).any() for name in mixed)
+    for name, tensor in mixed.items():
+        if tensor.is_floating_point():
+            expected = 0.75 * before[name].double() + 0.25 * start[name].double()
+            torch.testing.assert_close(tensor.double(), expected, rtol=1e-6, atol=1e-6)
+    assert same(model, learned, "image_encoder.head")
+
+
+def test_encoders_of_several_starts_are_averaged(learned, tmp_path):
+    other = zoo.build("raw")
+    with torch.no_grad():
+        for each in other.parameters():
+            each.mul_(1.5)
+    folder = str(zoo.save(other, tmp_path / "other"))
+    model = plan("raw").fresh().build()
+    asked = Recipe(start=["learned", folder])
+    assert asked.starts == ["learned", folder]
+    assert "image.head" in take_start(model, asked)
+    assert same(model, learned, "image_encoder.head")
+    one, two, averaged = (
+        each.image_encoder.encoder.state_dict() for each in (learned, other, model)
+    )
+    assert any((one[name] != two[name]).any() for name in averaged)
+    for name, tensor in averaged.items():
+        if tensor.is_floating_point():
+            expected = (one[name].double() + two[name].double()) / 2
+            torch.testing.assert_close(tensor.double(), expected, rtol=1e-6, atol=1e-6)
+    with pytest.raises(ValidationError, match="start"):
+        Recipe(start=[])
+    with pytest.raises(UnknownNameError, match=r"train.start: .*'lerned'"):
+        take_start(model, Recipe(start=["learned", "lerned"]))
+    heads = {"image.encoder": "timm/test_vit", "image.weights": "none"}
+    of_another_kind = str(zoo.save(zoo.build("raw", overrides=heads), tmp_path / "vit"))
+    with pytest.raises(
+        SpecError, match=r"train.start: '.*vit' has no image.encoder of the kind that 'learned' has"
+    ):
+        take_start(model, Recipe(start=["learned", of_another_kind]))
+
+
+def test_a_share_is_of_a_start_and_of_plain_weights(learned, tmp_path):
+    with pytest.raises(ValidationError, match="start_share is of a start's weights"):
+        Recipe(start_share=0.5)
+    with pytest.raises(ValidationError, match="start_share"):
+        Recipe(start="learned", start_share=1.5)
+    adapted = zoo.build("raw", overrides={"image.train": {"lora": {"rank": 2}}})
+    folder = zoo.save(adapted, tmp_path / "adapted")
+    with pytest.raises(SpecError, match=r"train.start: .* has image.adapters"):
+        take_start(learned, Recipe(start=str(folder), start_share=0.5))
 
 
 def test_a_start_that_does_not_fit(learned):

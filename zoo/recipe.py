@@ -31,6 +31,7 @@ Precision = Literal["auto", "fp32", "bf16"]
 MOST_WORKERS = 512
 """A recipe may come from anywhere, and starts no more processes than a large machine has cores."""
 
+_Name = Annotated[str, Field(min_length=1)]
 _Share = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -224,11 +225,16 @@ class Recipe(_Data):
     log_every: int | None = Field(
         None, ge=1, description="Steps from one line of the log to the next; some 200 lines in all."
     )
-    start: str | None = Field(
+    start: _Name | Annotated[list[_Name], Field(min_length=1)] | None = Field(
         None,
-        min_length=1,
-        description="A model, by name or folder, whose weights training starts from; when not given, "
-        "from the encoders' own and from fresh heads.",
+        description="A model, by name or folder, whose weights training starts from, or several, whose "
+        "encoders are averaged; when not given, from the encoders' own and from fresh heads.",
+    )
+    start_share: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Of the start's weights in each encoder; the rest are the encoder's own (WiSE-FT).",
     )
     keep: Literal["fp32", "fp16"] = Field(
         "fp32",
@@ -253,6 +259,8 @@ class Recipe(_Data):
     def _one_length(self) -> Recipe:
         if self.epochs is not None and self.steps is not None:
             raise ValueError("epochs and steps both say how long to train; leave one out")
+        if self.start is None and self.start_share != 1:
+            raise ValueError("start_share is of a start's weights, and there is no start; name one")
         if "test" in self.splits:
             raise ValueError("splits: what is reported of the test split holds if it never trains")
         if self.evaluation.split == "test":
@@ -276,6 +284,13 @@ class Recipe(_Data):
         if self.batch_size is not None and self.accumulation > self.batch_size:
             raise ValueError(_too_many_parts(self.accumulation, self.batch_size))
         return self
+
+    @property
+    def starts(self) -> list[str]:
+        """The models that it starts from."""
+        if self.start is None:
+            return []
+        return [self.start] if isinstance(self.start, str) else self.start
 
     def filled(self, *, heads_only: bool) -> Recipe:
         """This recipe with what was not given: heads on cached features bear more of everything.

@@ -22,14 +22,19 @@ USE = (
     "Trying out zoo without a network, teaching, tests, and a start for training on drawings of one's "
     "own. It knows emojis: drawings of single things on a plain ground."
 )
+LEARNED = {
+    "openmoji-styles": "some 1,800 concepts",
+    "openmoji-icons": "some 6,000 concepts, two thirds of them icons in one colour,",
+}
+"""What it was trained on, by dataset."""
 LIMITS = (
-    "It was trained on some 1,800 concepts and no photographs, in English. Of two pictures of people "
+    "It was trained on {learned} and no photographs, in English. Of two pictures of people "
     "it cannot be trusted to tell gender, age or skin tone. Other artists' drawings of the same "
     "things it recognises far less often: plugins/zoo-starter/README.md has how often. It is no "
     "basis for decisions about anybody."
 )
 RIGHTS = (
-    "The pictures it learned from are OpenMoji's, under CC BY-SA 4.0. Whether weights are an "
+    "The emojis it learned from are OpenMoji's, under CC BY-SA 4.0. Whether weights are an "
     "adaptation of what they were trained on is not settled; so that nobody depends on the answer, "
     "these weights are under CC BY-SA 4.0 too: name OpenMoji, and share what you make of them "
     "alike. EfficientNet-Lite0 (Google) and all-MiniLM-L6-v2 are under Apache 2.0."
@@ -48,6 +53,7 @@ def main(run: Path, name: str) -> None:
         for direction, found in estimates.items()
     }
     training["folder"] = f"runs/{name}"
+    limits = LIMITS.format(learned=LEARNED[training["data"]["name"]])
     folder = zoo.save(
         model,
         PACKAGE / name,
@@ -56,7 +62,7 @@ def main(run: Path, name: str) -> None:
         record={
             "licence": LICENCE,
             "training": training,
-            "about": {"Intended use": USE, "Limits": LIMITS, "Licence": RIGHTS},
+            "about": {"Intended use": USE, "Limits": limits, "Licence": RIGHTS},
         },
     )
     size = sum(each.stat().st_size for each in folder.iterdir())

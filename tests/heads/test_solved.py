@@ -58,12 +58,16 @@ def test_kernel_ridge_regression(data, power, rank, landmarks):
     assert head.fitted
 
 
-def test_fewer_landmarks_than_pictures(data):
+@pytest.mark.parametrize("which", ["spaced", "first"])
+def test_fewer_landmarks_than_pictures(data, which):
     shown, targets, features = data
-    head = KernelHead(in_dim=12, out_dim=5, landmarks=14, rank=12, gamma=0.7, ridge=0.1)
+    head = KernelHead(
+        in_dim=12, out_dim=5, landmarks=14, which=which, rank=12, gamma=0.7, ridge=0.1
+    )
     head.fit(tensor(shown), tensor(targets))
     points, asked = points_of(shown, features, 0.5, 12)
-    some = points[np.round(np.linspace(0, 39, 14)).astype(int)]
+    chosen = {"spaced": np.round(np.linspace(0, 39, 14)).astype(int), "first": np.arange(14)}
+    some = points[chosen[which]]
     across, among = kernel(points, some, 0.7), kernel(some, some, 0.7)
     system = across.T @ across + 0.1 * (among + 1e-4 * np.eye(14))
     expected = kernel(asked, some, 0.7) @ np.linalg.solve(system, across.T @ targets)

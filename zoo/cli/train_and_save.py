@@ -94,7 +94,7 @@ def train_and_save(
     trainable = sum(parameter.numel() for parameter in model.get_trainable_parameters())
     console.print(f"model   {name}: {trainable:,} parameters train")
     if started_from:
-        console.print(f"start   {', '.join(started_from)} of {asked.start}")
+        console.print(f"start   {', '.join(started_from)} of {' and '.join(asked.starts)}")
 
     about = {
         "model": name,

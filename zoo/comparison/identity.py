@@ -30,8 +30,9 @@ def identity_of(planned: Plan, spec: ModelSpec, names: Catalog) -> dict[str, Any
         ZooError: a file of weights, a start or a teacher is not there; nothing was started.
     """
     said = _parts(planned, spec)
-    for role in ("teacher", "start"):
-        said[role] = _model(getattr(spec.train, role), f"train.{role}", names)
+    said["teacher"] = _model(spec.train.teacher, "train.teacher", names)
+    starts = [_model(name, "train.start", names) for name in spec.train.starts]
+    said["start"] = starts[0] if len(starts) == 1 else starts or None
     return said
 
 

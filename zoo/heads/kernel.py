@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -26,7 +28,9 @@ class KernelHead(nn.Module):
     and data that is scarce: its cost grows with `landmarks`.
 
     Args:
-        landmarks: pictures to compare with; of more in the training data, evenly spaced ones.
+        landmarks: pictures to compare with.
+        which: of more in the training data, evenly `spaced` ones, or the `first`: for data that begins
+            with what the model is for, and goes on with what helps.
         rank: main axes of the features that count; at most `in_dim`.
         gamma: of the kernel exp(-gamma * d^2), with d the distance of two unit vectors.
         ridge: what is added to the kernel's diagonal; more is smoother.
@@ -48,6 +52,7 @@ class KernelHead(nn.Module):
         in_dim: int,
         out_dim: int,
         landmarks: PositiveInt = 4096,
+        which: Literal["spaced", "first"] = "spaced",
         rank: PositiveInt = 256,
         gamma: PositiveFloat = 1.0,
         ridge: PositiveFloat = 0.03,
@@ -55,7 +60,7 @@ class KernelHead(nn.Module):
     ) -> None:
         super().__init__()
         rank = min(rank, in_dim)
-        self.gamma, self.ridge, self.power = gamma, ridge, power
+        self.which, self.gamma, self.ridge, self.power = which, gamma, ridge, power
         self.register_buffer("mean", torch.zeros(in_dim))
         self.register_buffer("axes", F.normalize(torch.randn(in_dim, rank), dim=0))
         self.register_buffer("landmarks", F.normalize(torch.randn(landmarks, rank), dim=1))
@@ -81,7 +86,8 @@ class KernelHead(nn.Module):
         self.axes.copy_(_main_axes(centred, self.axes.shape[1]))
         points = F.normalize(centred @ self.axes, dim=1)
         count = min(len(points), len(self.landmarks))
-        chosen = torch.linspace(0, len(points) - 1, count, device=points.device).round().long()
+        last = (len(points) if self.which == "spaced" else count) - 1
+        chosen = torch.linspace(0, last, count, device=points.device).round().long()
         self.landmarks.zero_()[:count] = points[chosen]
         among = self._kernel(points[chosen], points[chosen]).double()
         if count == len(points):  # every picture is a landmark

@@ -1,19 +1,28 @@
-"""The datasets `openmoji` and `openmoji-styles`."""
+"""The datasets `openmoji`, and those that have its validation and test and train on more."""
 
 from __future__ import annotations
 
 from zoo.data.pairs import ImageTextDataset, Pair
 from zoo_openmoji.emojis import Emoji, Split, emojis, split_of
-from zoo_openmoji.render import STYLES, for_styles, rendered_folder
+from zoo_openmoji.icons import icons
+from zoo_openmoji.render import ICON_STYLES, STYLES, Style, for_styles, rendered_folder
 from zoo_openmoji.words import words
 
-__all__ = ["ATTRIBUTION", "LICENCE", "create", "create_styles"]
+__all__ = [
+    "ATTRIBUTION",
+    "LICENCE",
+    "create",
+    "create_icons",
+    "create_icons_styles",
+    "create_styles",
+]
 
 LICENCE = "CC-BY-SA-4.0"
 ATTRIBUTION = (
     "All emojis designed by OpenMoji, the open-source emoji and icon project. CC BY-SA 4.0"
 )
 HOMEPAGE = "https://openmoji.org"
+_HELD_OUT = "validation and test are those of openmoji"
 
 
 def create() -> ImageTextDataset:
@@ -55,7 +64,54 @@ def create_styles() -> ImageTextDataset:
         LICENCE,
         ATTRIBUTION,
         HOMEPAGE,
-        ("validation and test are those of openmoji",),
+        (_HELD_OUT,),
+    )
+
+
+def create_icons() -> ImageTextDataset:
+    """`openmoji` with as many concepts as can be had: OpenMoji's additions, and the icons of
+    mkdocs-material in black on white.
+
+    Validation and test are those of `openmoji`. Each concept that trains is there without its skin
+    tones, emojis first.
+
+    Raises:
+        DataError: pictures or icons are not installed, or cannot be rendered.
+    """
+    return _with_icons("openmoji-icons", STYLES[:1], ICON_STYLES[:1])
+
+
+def create_icons_styles() -> ImageTextDataset:
+    """`openmoji-icons` with each emoji and each icon in several styles, for training an image tower.
+
+    Raises:
+        DataError: pictures or icons are not installed, or cannot be rendered.
+    """
+    return _with_icons("openmoji-icons-styles", STYLES, ICON_STYLES)
+
+
+def _with_icons(
+    name: str, styles: tuple[Style, ...], icon_styles: tuple[Style, ...]
+) -> ImageTextDataset:
+    emoji_folder, icon_folder = rendered_folder("styles"), rendered_folder("icons")
+    train = [
+        Pair(emoji_folder / f"{each.svg.stem}-{style}.png", each.names, each.concept)
+        for each in for_styles()
+        for style in styles
+    ]
+    train += [
+        Pair(icon_folder / f"{each.stem}-{style}.png", (each.name,), f"icon {each.name}")
+        for each in icons()
+        for style in icon_styles
+    ]
+    return ImageTextDataset(
+        name,
+        {**create().splits, "train": train},
+        f"{LICENCE} AND CC-BY-4.0 AND Apache-2.0",
+        f"{ATTRIBUTION}. Icons: Font Awesome Free by Fonticons, CC BY 4.0; Material Design Icons by "
+        "Pictogrammers and Google, Apache 2.0",
+        HOMEPAGE,
+        (_HELD_OUT,),
     )
 
 

