@@ -6,6 +6,7 @@ import types
 import pytest
 
 import wrong_components as wrong
+from zoo.errors import MissingExtraError
 from zoo.testing import cases_of_factory, checks_of, elsewhere, run
 
 SOUND = [
@@ -190,6 +191,16 @@ def test_a_factory_that_fails_is_one_failure(factory, message):
     assert outcomes.pop("arguments").verdict == "passed"  # asks its signature only
     assert {each.verdict for each in outcomes.values()} == {"does not apply"}
     assert outcomes["export"].message == "it cannot be made, as the check 'made' says"
+
+
+def needs_more():
+    raise MissingExtraError("its pictures are in another package: pip install 'zoo-mine[pictures]'")
+
+
+def test_a_dataset_without_its_extra_is_not_checked():
+    outcomes = {each.check.name: run(each) for each in cases_of_factory("dataset", needs_more)}
+    assert {each.verdict for each in outcomes.values()} == {"does not apply"}
+    assert outcomes["made"].message.endswith("pip install 'zoo-mine[pictures]'")
 
 
 @pytest.mark.parametrize(

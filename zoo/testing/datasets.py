@@ -9,7 +9,7 @@ from typing import Any
 
 from zoo.data.pairs import ImageTextDataset, Pair
 from zoo.data.pictures import open_picture
-from zoo.errors import DataError, PluginError
+from zoo.errors import DataError, MissingExtraError, PluginError
 from zoo.registry import Kind
 from zoo.testing import elsewhere
 from zoo.testing.case import CheckFailed, NotApplicable, require
@@ -30,10 +30,12 @@ class DatasetSubject:
     kind: Kind = "datasets"
 
     @cached_property
-    def made(self) -> ImageTextDataset | CheckFailed:
+    def made(self) -> ImageTextDataset | CheckFailed | NotApplicable:
         """The dataset, or why there is none."""
         try:
             dataset = self.load()()
+        except MissingExtraError as error:
+            return NotApplicable(str(error))
         except PluginError as error:
             return CheckFailed(str(error))
         except (Exception, SystemExit) as error:
@@ -46,7 +48,7 @@ class DatasetSubject:
 
     @property
     def dataset(self) -> ImageTextDataset:
-        if isinstance(self.made, CheckFailed):
+        if not isinstance(self.made, ImageTextDataset):
             raise NotApplicable("it cannot be made, as the check 'made' says")
         return self.made
 
@@ -56,7 +58,7 @@ class DatasetSubject:
 
 def made(subject: DatasetSubject) -> None:
     """Its factory can be imported and makes a `zoo.data.pairs.ImageTextDataset`."""
-    if isinstance(subject.made, CheckFailed):
+    if not isinstance(subject.made, ImageTextDataset):
         raise subject.made
 
 

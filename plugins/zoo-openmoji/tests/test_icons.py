@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from zoo.data.pairs import load_dataset
-from zoo.errors import DataError
+from zoo.errors import MissingExtraError
 from zoo.registry import catalog
 from zoo_openmoji.emojis import emojis, split_of
 from zoo_openmoji.icons import icons, inked
@@ -78,7 +78,7 @@ def test_an_icon_fills_the_middle_of_its_square():
 
 def test_icons_that_are_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "material", None)
-    with pytest.raises(DataError, match=r"pip install 'zoo-openmoji\[icons\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'zoo-openmoji\[icons\]'"):
         next(icons())
 
 

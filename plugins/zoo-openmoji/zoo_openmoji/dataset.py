@@ -76,7 +76,8 @@ def create_icons() -> ImageTextDataset:
     tones, emojis first.
 
     Raises:
-        DataError: pictures or icons are not installed, or cannot be rendered.
+        DataError: the pictures are not installed, or cannot be rendered.
+        MissingExtraError: the icons are not installed.
     """
     return _with_icons("openmoji-icons", STYLES[:1], ICON_STYLES[:1])
 
@@ -85,7 +86,8 @@ def create_icons_styles() -> ImageTextDataset:
     """`openmoji-icons` with each emoji and each icon in several styles, for training an image tower.
 
     Raises:
-        DataError: pictures or icons are not installed, or cannot be rendered.
+        DataError: the pictures are not installed, or cannot be rendered.
+        MissingExtraError: the icons are not installed.
     """
     return _with_icons("openmoji-icons-styles", STYLES, ICON_STYLES)
 

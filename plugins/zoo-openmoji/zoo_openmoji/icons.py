@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from zoo.errors import DataError
+from zoo.errors import DataError, MissingExtraError
 from zoo_openmoji.emojis import names_what_is_held_out
 
 __all__ = ["Icon", "icons", "inked"]
@@ -40,7 +40,8 @@ def icons() -> Iterator[Icon]:
     of an emoji's that is held out is left out: what is held out stays unseen.
 
     Raises:
-        DataError: mkdocs-material is not installed, or has no icons.
+        DataError: mkdocs-material has no icons.
+        MissingExtraError: it is not installed.
     """
     for title, folder in _SETS.items():
         files = sorted((_folder() / folder).glob("*.svg"))
@@ -90,5 +91,7 @@ def _folder() -> Path:
     spec = find_spec("material")
     folder = Path(spec.origin).parent / "templates" / ".icons" if spec and spec.origin else None
     if folder is None or not folder.is_dir():
-        raise DataError("the icons are in mkdocs-material: pip install 'zoo-openmoji[icons]'")
+        raise MissingExtraError(
+            "the icons are in mkdocs-material: pip install 'zoo-openmoji[icons]'"
+        )
     return folder
