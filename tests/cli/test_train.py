@@ -292,6 +292,13 @@ def test_what_is_wrong_is_said_before_there_is_a_run(shades, zoo_command, tmp_pa
         "train.checkpoint.metric: the judge gives no 'text_to_imag'; it gives image_to_text, "
         "text_to_image. Did you mean 'text_to_image'?"
     ) in " ".join(err.split())
+    wrong = ("--set", 'train.trackers=["tensorbord"]')  # said before the data is looked for
+    status, _, err = zoo_command(*words, "nowhere", *wrong)
+    assert status == 1
+    assert "train.trackers: accelerate has no tracker 'tensorbord'" in err
+    status, _, err = zoo_command(*words, "nowhere", "--resume", "--overwrite")
+    assert status == 1
+    assert "a run is resumed or overwritten, and not both" in err
     status, _, err = zoo_command(*words, "nowhere")
     assert status == 1
     assert "There is no file or folder of that name either" in err

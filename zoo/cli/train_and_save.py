@@ -45,6 +45,7 @@ def train_and_save(
     from zoo.assembly import plan
     from zoo.folder import check_free, save
     from zoo.training.run_folder import RunFolder, write_json
+    from zoo.training.trackers import Trackers
 
     kept = RunFolder(folder)
     resume = resume or from_step is not None
@@ -54,6 +55,7 @@ def train_and_save(
     planned = plan(name, recipe=recipe, overrides=overrides).fresh()
     planned.check()
     _check_metric(planned.spec.train)
+    Trackers(planned.spec.train.trackers, kept)  # refused before anything is loaded
 
     import torch
 

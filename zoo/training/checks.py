@@ -62,10 +62,6 @@ def check_kept(
         run.check_free(overwrite=overwrite, resume=resume)
     elif resume or overwrite:
         raise CheckpointError("a run is resumed, or overwritten, in a folder; say which")
-    if resume and overwrite:
-        raise CheckpointError(
-            "a run is resumed or overwritten, and not both; leave one of them out"
-        )
     if run is not None and from_step is not None and not run.holds_run:
         raise CheckpointError(
             f"{run.path}: holds no run, and so no checkpoint of step {from_step}; --resume alone "

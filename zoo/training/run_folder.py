@@ -53,8 +53,13 @@ class RunFolder:
         """Raise unless a run may begin, or go on, here.
 
         Raises:
+            CheckpointError: a run is to be resumed and replaced.
             FolderError: here is a run that is neither to be resumed nor replaced, or something else.
         """
+        if resume and overwrite:
+            raise CheckpointError(
+                "a run is resumed or overwritten, and not both; leave one of them out"
+            )
         if not self.path.exists():
             return
         if not self.path.is_dir():

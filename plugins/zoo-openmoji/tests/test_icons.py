@@ -10,21 +10,8 @@ from PIL import Image
 
 from zoo.data.pairs import load_dataset
 from zoo.errors import MissingExtraError
-from zoo.registry import catalog
 from zoo_openmoji.emojis import emojis, split_of
 from zoo_openmoji.icons import icons, inked
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("openmoji-cache")
-
-
-@pytest.fixture(autouse=True)
-def _with_plugin(monkeypatch, cache):
-    monkeypatch.setenv("ZOO_PLUGINS", "zoo-openmoji")
-    monkeypatch.setenv("ZOO_CACHE", str(cache))
-    catalog.cache_clear()
 
 
 @pytest.fixture(scope="module")

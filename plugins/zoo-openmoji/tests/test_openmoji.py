@@ -7,20 +7,7 @@ from PIL import Image
 
 from zoo.data.pairs import load_dataset, one_per_concept
 from zoo.errors import DataError
-from zoo.registry import catalog
 from zoo_openmoji import emojis, render
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("openmoji-cache")
-
-
-@pytest.fixture(autouse=True)
-def _with_plugin(monkeypatch, cache):
-    monkeypatch.setenv("ZOO_PLUGINS", "zoo-openmoji")
-    monkeypatch.setenv("ZOO_CACHE", str(cache))
-    catalog.cache_clear()
 
 
 @pytest.mark.long

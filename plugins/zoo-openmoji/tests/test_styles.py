@@ -7,22 +7,9 @@ import pytest
 from PIL import Image
 
 from zoo.data.pairs import load_dataset
-from zoo.registry import catalog
 from zoo_openmoji.emojis import additions, emojis, split_of
 from zoo_openmoji.render import STYLES, drawn
 from zoo_openmoji.words import words
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("openmoji-cache")
-
-
-@pytest.fixture(autouse=True)
-def _with_plugin(monkeypatch, cache):
-    monkeypatch.setenv("ZOO_PLUGINS", "zoo-openmoji")
-    monkeypatch.setenv("ZOO_CACHE", str(cache))
-    catalog.cache_clear()
 
 
 @pytest.mark.long
