@@ -249,6 +249,8 @@ def test_encoders_of_several_starts_are_averaged(learned, tmp_path):
             torch.testing.assert_close(tensor.double(), expected, rtol=1e-6, atol=1e-6)
     with pytest.raises(ValidationError, match="start"):
         Recipe(start=[])
+    with pytest.raises(ValidationError, match="start names a model twice"):
+        Recipe(start=["learned", "learned"])
     with pytest.raises(UnknownNameError, match=r"train.start: .*'lerned'"):
         take_start(model, Recipe(start=["learned", "lerned"]))
     heads = {"image.encoder": "timm/test_vit", "image.weights": "none"}
@@ -259,15 +261,33 @@ def test_encoders_of_several_starts_are_averaged(learned, tmp_path):
         take_start(model, Recipe(start=["learned", of_another_kind]))
 
 
-def test_a_share_is_of_a_start_and_of_plain_weights(learned, tmp_path):
+def test_a_share_is_of_a_start():
     with pytest.raises(ValidationError, match="start_share is of a start's weights"):
         Recipe(start_share=0.5)
     with pytest.raises(ValidationError, match="start_share"):
         Recipe(start="learned", start_share=1.5)
-    adapted = zoo.build("raw", overrides={"image.train": {"lora": {"rank": 2}}})
-    folder = zoo.save(adapted, tmp_path / "adapted")
-    with pytest.raises(SpecError, match=r"train.start: .* has image.adapters"):
-        take_start(learned, Recipe(start=str(folder), start_share=0.5))
+
+
+def test_adapters_of_a_start_are_taken_and_never_lost(learned, tmp_path):
+    adapting = {"image.train": {"lora": {"rank": 2}}}
+    adapted = zoo.build("raw", overrides=adapting)
+    with torch.no_grad():
+        for each in adapted.image_encoder.encoder.parameters():
+            each.add_(0.25)
+    start = str(zoo.save(adapted, tmp_path / "adapted"))
+    model = zoo.build("raw", overrides=adapting)
+    assert "image.adapters" in take_start(model, Recipe(start=start))
+    assert same(model, adapted, "image_encoder.encoder")
+    said = r"train.start: '.*adapted' has image.adapters, without which its image.encoder"
+    for other, recipe in (
+        (learned, Recipe(start=start)),
+        (model, Recipe(start=start, start_share=0.5)),
+        (model, Recipe(start=["learned", start])),
+    ):
+        before = {name: each.clone() for name, each in other.state_dict().items()}
+        with pytest.raises(SpecError, match=said):
+            take_start(other, recipe)
+        assert all(torch.equal(each, before[name]) for name, each in other.state_dict().items())
 
 
 def test_a_start_that_does_not_fit(learned):

@@ -261,6 +261,8 @@ class Recipe(_Data):
             raise ValueError("epochs and steps both say how long to train; leave one out")
         if self.start is None and self.start_share != 1:
             raise ValueError("start_share is of a start's weights, and there is no start; name one")
+        if len(set(self.starts)) < len(self.starts):
+            raise ValueError("start names a model twice; leave one out")
         if "test" in self.splits:
             raise ValueError("splits: what is reported of the test split holds if it never trains")
         if self.evaluation.split == "test":

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from zoo.assembly import build
 from zoo.clip import CLIP
@@ -33,7 +33,7 @@ def take_start(model: CLIP, recipe: Recipe) -> list[str]:
 
     Raises:
         ZooError: a start cannot be built or loaded, no part of it is in the model too, one has
-            other shapes, or starts with adapters are to be mixed; the message says that it was the start.
+            other shapes, or adapters would be lost; the message says that it was the start.
     """
     if recipe.start is None:
         return []
@@ -45,7 +45,8 @@ def take_start(model: CLIP, recipe: Recipe) -> list[str]:
 
 
 def _take(model: CLIP, names: list[str], share: float) -> list[str]:
-    starts = {name: _fitting(model, name, mixes=share != 1 or len(names) > 1) for name in names}
+    mixes = share != 1 or len(names) > 1
+    starts = {name: _fitting(model, name, mixes=mixes) for name in names}
     taken = []
     for path, part, _ in parts_of(model):
         having = [name for name, parts in starts.items() if path in parts]
@@ -58,32 +59,35 @@ def _take(model: CLIP, names: list[str], share: float) -> list[str]:
                 f"{without!r} has no {path} of the kind that {having[0]!r} has, so that they cannot be "
                 "averaged; leave one out"
             )
-        weights: Mapping[str, Tensor] = {}
+        own = {name: tensor.clone() for name, tensor in part.state_dict().items()}
+        mean: dict[str, Tensor] = {}
         for count, name in enumerate(averaged, start=1):
             theirs = starts[name][path].state_dict()
-            weights = _mixed(weights, theirs, 1 / count)
-        if path.endswith(".encoder") and share != 1:
-            weights = _mixed(part.state_dict(), weights, share)
-        load_strictly(part, weights, f"{path} of {' and '.join(averaged)}")
+            load_strictly(part, theirs, f"{path} of {name}")  # each has to fit
+            mean = _mixed(mean, theirs, 1 / count)
+        if path.endswith(".encoder") and mixes:
+            load_strictly(part, _mixed(own, mean, share), f"{path} of {' and '.join(averaged)}")
         taken.append(path)
     return taken
 
 
-def _fitting(model: CLIP, name: str, *, mixes: bool) -> dict[str, nn.Module]:
+def _fitting(model: CLIP, name: str, *, mixes: bool) -> dict[str, Any]:
     """The parts of a start that have the same component as the model's at the same path."""
     start = load(name) if Path(name, "zoo.json").is_file() else build(name)
-    theirs = {path: part for path, part, _ in parts_of(start)}
-    if mixes and (adapted := [path for path in theirs if path.endswith(".adapters")]):
-        raise SpecError(
-            f"{name!r} has {adapted[0]}, which are beside the encoder's weights and not in them, so "
-            "that its weights cannot be mixed; fold them in first with `merge_lora`"
-        )
     ours = {path for path, *_ in parts_of(model)}
+    theirs = {path: part for path, part, _ in parts_of(start)}
     parts = {
         path: part
         for path, part in theirs.items()
         if path in ours and _component(model, path) == _component(start, path)
     }
+    for path in theirs:
+        encoder = path.replace(".adapters", ".encoder")
+        if path.endswith(".adapters") and encoder in parts and (mixes or path not in parts):
+            raise SpecError(
+                f"{name!r} has {path}, without which its {encoder} is not what was trained; fold them in "
+                "first with `merge_lora`"
+            )
     if not any(path.endswith((".encoder", ".head")) for path in parts):
         raise SpecError(
             f"{name!r} has no encoder and no head of the kind that this model has; name a model "
@@ -95,17 +99,18 @@ def _fitting(model: CLIP, name: str, *, mixes: bool) -> dict[str, nn.Module]:
 def _mixed(
     ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], share: float
 ) -> dict[str, Tensor]:
-    """Tensors so far on the line from these to those; those that fit none of these stay as they are."""
+    """Tensors so far on the line from these to those; those that these have not, and counts, stay."""
     return {
         name: ours[name].lerp(each.to(ours[name]), share)
-        if name in ours and ours[name].shape == each.shape and each.is_floating_point()
+        if name in ours and each.is_floating_point()
         else each
         for name, each in theirs.items()
     }
 
 
 def _component(model: CLIP, path: str) -> str:
+    """The name of a part's component; adapters are of their encoder."""
     spec: Any = model.spec
-    for word in path.split("."):
+    for word in path.replace(".adapters", ".encoder").split("."):
         spec = getattr(spec, word)
     return str(spec.name)
