@@ -65,7 +65,7 @@ def main(run: Path, name: str) -> None:
             "about": {"Intended use": USE, "Limits": limits, "Licence": RIGHTS},
         },
     )
-    size = sum(each.stat().st_size for each in folder.iterdir())
+    size = sum(each.stat().st_size for each in folder.rglob("*") if each.is_file())
     record(name, sha256_of(folder / "model.safetensors"), training["intervals"], training["test"])
     print(f"{folder}: {size / 1e6:.1f} MB")
 
