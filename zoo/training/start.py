@@ -1,4 +1,4 @@
-"""The model that training starts from: a recipe names it."""
+"""The models that training starts from: a recipe names them."""
 
 from __future__ import annotations
 

