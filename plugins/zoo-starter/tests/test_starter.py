@@ -29,7 +29,7 @@ def test_names():
         "efficientnet-lite2",
     ]
     assert zoo.available("text_encoders", "zoo-starter/*") == ["minilm-l6"]
-    assert zoo.available("models", "zoo-starter/*") == ["starter-clip"]
+    assert zoo.available("models", "zoo-starter/*") == ["starter-clip", "starter-clip-finetuned"]
     assert catalog().failures == ()
 
 
