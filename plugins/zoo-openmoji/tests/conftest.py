@@ -1,5 +1,7 @@
 """The plugin alone, and one cache for its tests: pictures are rendered once."""
 
+import os
+
 import pytest
 
 from zoo.registry import catalog
@@ -7,7 +9,12 @@ from zoo.registry import catalog
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("openmoji-cache")
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # its own is a folder in that of all workers
+        base = base.parent
+    folder = base / "openmoji-cache"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture(autouse=True)
