@@ -6,6 +6,7 @@ import torch
 
 import zoo
 from zoo.heads.kernel import KernelHead
+from zoo.heads.two_way_kernel import TwoWayKernelHead
 from zoo.heads.whiten import WhitenHead
 
 
@@ -27,14 +28,17 @@ def unit(rows):
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def points_of(shown, features, power, rank):
-    """Evened, centred by what was shown, on its main axes, of unit length."""
+def points_of(shown, features, power, rank, whitening=0.0):
+    """Evened, centred by what was shown, on its main axes, whitened, of unit length."""
     evened = [
         unit(np.sign(each) * (np.abs(each) + 1e-6) ** power) * each.shape[1] ** 0.5
         for each in (shown, features)
     ]
     centred = unit(evened[0] - evened[0].mean(0))
-    axes = np.linalg.svd(centred, full_matrices=False)[2][:rank].T
+    spreads, axes = np.linalg.svd(centred, full_matrices=False)[1:]
+    axes = axes[:rank].T * np.maximum(spreads[:rank] / spreads[0], 0.02) ** -whitening
+    # Positive main entries, as signs are anyone's to choose.
+    axes *= np.sign(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])])
     return unit(centred @ axes), unit((evened[1] - evened[0].mean(0)) @ axes)
 
 
@@ -88,6 +92,58 @@ def test_a_feature_of_nothing_has_a_gradient():
     features = torch.tensor([[0.0, 1.0] * 6], requires_grad=True)
     head(features).sum().backward()
     assert features.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("landmarks", [25, 64])
+def test_each_side_predicts_the_other(data, landmarks):
+    pictures, captions, asked = data
+    heads, places = {}, {}
+    for side, shown, rank, power, whitening in (
+        ("image", pictures, 7, 0.5, 0.8),
+        ("text", captions, 4, 1.0, 0.3),
+    ):
+        heads[side] = TwoWayKernelHead(
+            in_dim=shown.shape[1],
+            out_dim=11,
+            rank=rank,
+            landmarks=landmarks,
+            which="first",
+            whitening=whitening,
+            gamma=0.7,
+            ridge=0.1,
+            power=power,
+        )
+        heads[side].settle(tensor(shown))
+        places[side] = points_of(shown, shown, power, rank, whitening)[0]
+    heads["image"].fit(tensor(pictures), heads["text"].place(tensor(captions)), "image")
+    heads["text"].fit(tensor(captions), heads["image"].place(tensor(pictures)), "text")
+
+    def predicted(side, other, points):
+        own, count = places[side], min(landmarks, 40)
+        across, among = kernel(own, own[:count], 0.7), kernel(own[:count], own[:count], 0.7)
+        system = among + 0.1 * np.eye(count)
+        wanted = places[other]
+        if count < 40:
+            system = across.T @ across + 0.1 * (among + 1e-4 * np.eye(count))
+            wanted = across.T @ wanted
+        return unit(kernel(points, own[:count], 0.7) @ np.linalg.solve(system, wanted))
+
+    own = points_of(pictures, asked, 0.5, 7, 0.8)[1]
+    expected = np.hstack([own, predicted("image", "text", own)])
+    found = heads["image"](tensor(asked))
+    torch.testing.assert_close(found, tensor(expected), atol=1e-3, rtol=1e-3)
+    expected = np.hstack([predicted("text", "image", places["text"]), places["text"]])
+    said = heads["text"](tensor(captions))
+    torch.testing.assert_close(said, tensor(expected), atol=1e-3, rtol=1e-3)
+
+
+def test_ranks_that_cannot_be():
+    with pytest.raises(zoo.ZooError, match=r"a rank of 9, of an embedding of 12; it is 1 to 6"):
+        TwoWayKernelHead(in_dim=6, out_dim=12, rank=9)
+    with pytest.raises(zoo.ZooError, match=r"rank=4 leaves nothing of the embedding's 4"):
+        TwoWayKernelHead(in_dim=6, out_dim=4, rank=4)
+    with pytest.raises(zoo.ZooError, match=r"a rank of 0, of an embedding of 1"):
+        TwoWayKernelHead(in_dim=6, out_dim=1)
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.4, 1.0])

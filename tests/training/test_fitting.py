@@ -25,6 +25,14 @@ SOLVED = {
 }
 
 
+BOTH_WAYS = {
+    **SOLVED,
+    "image.head": {"name": "two-way-kernel", "args": {"landmarks": 32, "rank": 8, "power": 0.5}},
+    "text.head": {"name": "two-way-kernel", "args": {"landmarks": 32, "rank": 6}},
+    "embedding_dim": 14,
+}
+
+
 def shard(path, pairs):
     members = []
     for number in range(pairs):
@@ -69,6 +77,31 @@ def test_both_heads_are_solved_from_the_first_captions(solved, pairs, recipe):
         assert found.fitted
         for name, buffer in expected.named_buffers():
             torch.testing.assert_close(getattr(found, name), buffer, atol=1e-5, rtol=1e-4)
+
+
+def test_heads_that_predict_each_other(model, pairs, recipe, tmp_path):
+    built = model("frozen", "frozen", BOTH_WAYS)
+    train(built, pairs, recipe(steps=1))
+    images = image_features(built, [pair.picture for pair in pairs])[range(len(pairs))]
+    texts = text_features(built, [pair.captions[0] for pair in pairs])[range(len(pairs))]
+    expected = dict(
+        zip(("image", "text"), heads(model("frozen", "frozen", BOTH_WAYS)), strict=True)
+    )
+    expected["image"].settle(images)
+    expected["text"].settle(texts)
+    expected["image"].fit(images, expected["text"].place(texts), "image")
+    expected["text"].fit(texts, expected["image"].place(images), "text")
+    for found, head in zip(heads(built), expected.values(), strict=True):
+        assert found.fitted
+        for name, buffer in head.named_buffers():
+            torch.testing.assert_close(getattr(found, name), buffer, atol=1e-4, rtol=1e-3)
+    with torch.no_grad():
+        image, text = heads(built)[0](images), heads(built)[1](texts)
+    torch.testing.assert_close(image[:, :8], heads(built)[0].place(images))
+    torch.testing.assert_close(text[:, 8:], heads(built)[1].place(texts))
+    with pytest.warns(SessionComponentWarning):
+        again = zoo.load(zoo.save(built, tmp_path / "model"))
+    torch.testing.assert_close(heads(again)[1](texts), text, atol=0, rtol=0)
 
 
 def test_a_head_is_solved_once(solved, pairs, recipe):
@@ -155,6 +188,24 @@ def test_what_is_saved_in_half_the_space_is_what_was_rounded(solved, pairs, reci
             "frozen",
             {"text.head": "kernel", "image.head": "linear"},
             "text.head: 'kernel' .* towards the embeddings of captions; make it the image head",
+        ),
+        (
+            "head",
+            "frozen",
+            {**BOTH_WAYS, "text.head": "linear"},
+            "image.head: 'two-way-kernel' .* of its kind; choose another text.head too",
+        ),
+        (
+            "head",
+            "frozen",
+            {**BOTH_WAYS, "text.head": "whiten", "embedding_dim": 16},
+            "image.head: 'two-way-kernel' .* of its kind; choose another text.head too",
+        ),
+        (
+            "frozen",
+            "frozen",
+            {**BOTH_WAYS, "embedding_dim": 15},
+            r"text.head: .* ranks of 6 \(text\) and 8 \(image\) make 14; say so as embedding_dim",
         ),
     ],
 )

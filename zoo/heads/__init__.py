@@ -25,6 +25,11 @@ def zoo_projection_heads() -> list[HookedComponent]:
             "kernel ridge regression, solved from the features of a frozen encoder",
         ),
         HookedComponent(
+            "two-way-kernel",
+            "zoo.heads.two_way_kernel:TwoWayKernelHead",
+            "kernel ridge regression of both sides, each towards the other",
+        ),
+        HookedComponent(
             "whiten",
             "zoo.heads.whiten:WhitenHead",
             "features centred and evened out; nothing trains",

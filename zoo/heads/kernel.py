@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from zoo.arguments import PositiveFloat, PositiveInt
+from zoo.heads.kernel_ridge import Which, chosen_rows, compare, evened, main_axes, ridge_values
 
 __all__ = ["KernelHead"]
-
-_ROWS_AT_ONCE = 4096
-_NOTHING = 1e-6
-"""Added before the root, whose gradient at zero is infinite."""
 
 
 class KernelHead(nn.Module):
@@ -52,7 +47,7 @@ class KernelHead(nn.Module):
         in_dim: int,
         out_dim: int,
         landmarks: PositiveInt = 4096,
-        which: Literal["spaced", "first"] = "spaced",
+        which: Which = "spaced",
         rank: PositiveInt = 256,
         gamma: PositiveFloat = 1.0,
         ridge: PositiveFloat = 0.03,
@@ -70,8 +65,8 @@ class KernelHead(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out_dim))
 
     def forward(self, features: Float[Tensor, "batch in_dim"]) -> Float[Tensor, "batch out_dim"]:
-        points = F.normalize((self._evened(features) - self.mean) @ self.axes, dim=1)
-        embeds: Tensor = self._kernel(points, self.landmarks) @ self.values
+        points = F.normalize((evened(features, self.power) - self.mean) @ self.axes, dim=1)
+        embeds: Tensor = compare(points, self.landmarks, self.gamma) @ self.values
         scaled: Tensor = embeds * self.gain + self.bias
         return scaled
 
@@ -80,46 +75,14 @@ class KernelHead(nn.Module):
         self, features: Float[Tensor, "rows in_dim"], targets: Float[Tensor, "rows out_dim"]
     ) -> None:
         """Solve for what brings the features to the targets."""
-        evened = self._evened(features.to(self.mean.dtype))
-        self.mean.copy_(evened.mean(0))
-        centred = F.normalize(evened - self.mean, dim=1)
-        self.axes.copy_(_main_axes(centred, self.axes.shape[1]))
+        even = evened(features.to(self.mean.dtype), self.power)
+        self.mean.copy_(even.mean(0))
+        centred = F.normalize(even - self.mean, dim=1)
+        self.axes.copy_(main_axes(centred, self.axes.shape[1])[0])
         points = F.normalize(centred @ self.axes, dim=1)
-        count = min(len(points), len(self.landmarks))
-        last = (len(points) if self.which == "spaced" else count) - 1
-        chosen = torch.linspace(0, last, count, device=points.device).round().long()
-        self.landmarks.zero_()[:count] = points[chosen]
-        among = self._kernel(points[chosen], points[chosen]).double()
-        if count == len(points):  # every picture is a landmark
-            system, wanted = among, targets.double()
-            system.diagonal().add_(self.ridge)
-        else:
-            system = among * self.ridge
-            system.diagonal().add_(self.ridge * 1e-4)  # the kernel alone may be singular
-            wanted = torch.zeros(count, targets.shape[1], dtype=system.dtype, device=system.device)
-            for start in range(0, len(points), _ROWS_AT_ONCE):
-                rows = slice(start, start + _ROWS_AT_ONCE)
-                compared = self._kernel(points[rows], points[chosen]).double()
-                system += compared.T @ compared
-                wanted += compared.T @ targets[rows].double()
-        factor = torch.linalg.cholesky(system)
-        self.values.zero_()[:count] = torch.cholesky_solve(wanted, factor).to(self.values.dtype)
+        chosen = chosen_rows(len(points), len(self.landmarks), self.which, points.device)
+        self.landmarks.zero_()[: len(chosen)] = points[chosen]
+        self.values.zero_()[: len(chosen)] = ridge_values(
+            points, targets.to(points.dtype), chosen, gamma=self.gamma, ridge=self.ridge
+        )
         self.fitted.fill_(True)
-
-    def _evened(self, features: Tensor) -> Tensor:
-        length = features.shape[1] ** 0.5
-        features = features.sign() * (features.abs() + _NOTHING) ** self.power
-        evened: Tensor = F.normalize(features, dim=1) * length
-        return evened
-
-    def _kernel(self, points: Tensor, others: Tensor) -> Tensor:
-        kernel: Tensor = (2 * self.gamma * (points @ others.T - 1)).exp()
-        return kernel
-
-
-def _main_axes(centred: Tensor, count: int) -> Tensor:
-    """The directions of the most variance, as columns, each with its largest entry positive."""
-    axes = torch.linalg.eigh((centred.T @ centred).double())[1][:, -count:].flip(1)
-    largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))
-    signed: Tensor = (axes * largest.sign()).to(centred.dtype)
-    return signed

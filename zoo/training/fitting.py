@@ -12,7 +12,7 @@ from zoo.errors import SpecError
 from zoo.training.feed import Feed
 from zoo.training.stream_feed import StreamFeed
 
-__all__ = ["check_fitting", "fit_heads"]
+__all__ = ["check_fitting", "fit_heads", "heads_to_fit"]
 
 
 def check_fitting(model: CLIP, *, streamed: bool) -> None:
@@ -20,10 +20,11 @@ def check_fitting(model: CLIP, *, streamed: bool) -> None:
 
     Raises:
         SpecError: an encoder trains, or the pairs are a stream, or an image head would be solved towards
-            a text head that trains.
+            a text head that trains, or one of two heads that predict each other is of another kind, or
+            their ranks do not make up the embedding.
     """
     towers = _towers(model)
-    for side in _to_fit(model):
+    for side in heads_to_fit(model):
         why = None
         if streamed:
             why = "a stream keeps no features; train from a list of pairs"
@@ -31,9 +32,11 @@ def check_fitting(model: CLIP, *, streamed: bool) -> None:
             why = 'the text encoder trains; set text.train = "frozen" or "head"'
         elif "encoder" not in towers[side].frozen_parts:
             why = f'the {side} encoder trains; set {side}.train = "head"'
-        elif side == "text" and _takes_targets(towers["text"].head):
+        elif _predicts_the_other(towers[side].head):
+            why = _why_not_both(model, towers)
+        elif side == "text" and _takes("targets", towers["text"].head):
             why = "it is solved towards the embeddings of captions; make it the image head"
-        elif _takes_targets(towers[side].head) and _trains(towers["text"].head):
+        elif _takes("targets", towers[side].head) and _trains(towers["text"].head):
             why = 'the text head, which it is solved towards, trains; set text.train = "frozen"'
         if why:
             assert model.spec is not None
@@ -44,32 +47,43 @@ def check_fitting(model: CLIP, *, streamed: bool) -> None:
             )
 
 
+def heads_to_fit(model: CLIP) -> list[str]:
+    """The sides whose heads are solved before the first step, `text` before `image`."""
+    heads = {side: tower.head for side, tower in _towers(model).items()}
+    return [side for side, head in heads.items() if hasattr(head, "fit") and not bool(head.fitted)]
+
+
 def fit_heads(model: CLIP, feed: Feed | StreamFeed) -> None:
     """Call `fit` of each head that has it and was not fitted: the text head's, then the image head's.
 
     A head that another training has fitted, or that `train.start` gave, stays as it is. A head of a
-    tower that is frozen is fitted too.
+    tower that is frozen is fitted too. Heads that predict each other are settled first, both.
     """
-    sides = _to_fit(model)
+    sides = heads_to_fit(model)
     if not sides:
         return
     assert isinstance(feed, Feed)
     images, texts, pictures, captions = feed.first_rows()
-    assert texts is not None
     some, towers = next(model.parameters()), _towers(model)
-    said = texts[captions].to(some.device, some.dtype)
+    heads = {side: tower.head for side, tower in towers.items()}
+    assert texts is not None
+    features = {"text": texts[captions].to(some.device, some.dtype)}
+    if images is not None:
+        features["image"] = images[pictures].to(some.device, some.dtype)
     for side in sides:
-        head = towers[side].head
-        features = said
-        if side == "image":
-            assert images is not None
-            features = images[pictures].to(some.device, some.dtype)
-        if not _takes_targets(head):
-            head.fit(features)
-            continue
-        with torch.no_grad(), evaluating(towers["text"]):
-            targets = towers["text"].project(said)
-        head.fit(features, targets)
+        if _predicts_the_other(heads[side]):
+            heads[side].settle(features[side])
+    for side in sides:
+        head = heads[side]
+        if _predicts_the_other(head):
+            other = "image" if side == "text" else "text"
+            head.fit(features[side], heads[other].place(features[other]), side)
+        elif _takes("targets", head):
+            with torch.no_grad(), evaluating(towers["text"]):
+                targets = towers["text"].project(features["text"])
+            head.fit(features[side], targets)
+        else:
+            head.fit(features[side])
 
 
 def _towers(model: CLIP) -> dict[str, Any]:
@@ -78,14 +92,31 @@ def _towers(model: CLIP) -> dict[str, Any]:
     return {side: getattr(tower, "whole", tower) for side, tower in towers.items()}
 
 
-def _to_fit(model: CLIP) -> list[str]:
-    heads = {side: tower.head for side, tower in _towers(model).items()}
-    return [side for side, head in heads.items() if hasattr(head, "fit") and not bool(head.fitted)]
-
-
 def _trains(head: Any) -> bool:
     return any(parameter.requires_grad for parameter in head.parameters())
 
 
-def _takes_targets(head: Any) -> bool:
-    return "targets" in signature(head.fit).parameters
+def _takes(name: str, head: Any) -> bool:
+    return name in signature(head.fit).parameters
+
+
+def _predicts_the_other(head: Any) -> bool:
+    return hasattr(head, "fit") and _takes("places", head)
+
+
+def _why_not_both(model: CLIP, towers: dict[str, Any]) -> str | None:
+    """Why two heads cannot predict each other's places."""
+    heads = {side: tower.head for side, tower in towers.items()}
+    for side, head in heads.items():
+        if not _predicts_the_other(head):
+            return (
+                f"it goes with a text and an image head of its kind; choose another {side}.head too"
+            )
+        if side not in heads_to_fit(model):
+            return f"the {side} head is fitted already; start from both, or from neither"
+    ranks = [head.place(torch.zeros(1, head.mean.shape[0])).shape[1] for head in heads.values()]
+    assert model.spec is not None
+    if sum(ranks) != model.spec.embedding_dim:
+        said = f"{ranks[0]} (text) and {ranks[1]} (image) make {sum(ranks)}"
+        return f"ranks of {said}; say so as embedding_dim"
+    return None

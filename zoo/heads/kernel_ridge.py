@@ -1,0 +1,76 @@
+"""Kernel ridge regression from features that were shown, as the heads that are solved use it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["Which", "chosen_rows", "compare", "evened", "main_axes", "ridge_values"]
+
+Which = Literal["spaced", "first"]
+
+_ROWS_AT_ONCE = 4096
+_NOTHING = 1e-6
+"""Added before the root, whose gradient at zero is infinite."""
+
+
+def evened(features: Tensor, power: float) -> Tensor:
+    """Features to a power that keeps their signs, each row of the length that a row of ones has."""
+    length = features.shape[1] ** 0.5
+    features = features.sign() * (features.abs() + _NOTHING) ** power
+    rows: Tensor = F.normalize(features, dim=1) * length
+    return rows
+
+
+def main_axes(centred: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The directions of the most variance, as columns, each with its largest entry positive; and the
+    spread along each, where the first has 1.
+    """
+    variances, axes = torch.linalg.eigh((centred.T @ centred).double())
+    spread = variances[-count:].flip(0).clamp(min=0).sqrt()
+    axes = axes[:, -count:].flip(1)
+    largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))
+    signed = (axes * largest.sign()).to(centred.dtype)
+    return signed, (spread / spread[0].clamp(min=1e-12)).to(centred.dtype)
+
+
+def chosen_rows(rows: int, landmarks: int, which: Which, device: torch.device) -> Tensor:
+    """The numbers of the rows that become landmarks: at most as many as there are."""
+    count = min(rows, landmarks)
+    last = (rows if which == "spaced" else count) - 1
+    return torch.linspace(0, last, count, device=device).round().long()
+
+
+def compare(points: Tensor, others: Tensor, gamma: float) -> Tensor:
+    """exp(-gamma * d^2), with d the distance of two unit vectors."""
+    kernel: Tensor = (2 * gamma * (points @ others.T - 1)).exp()
+    return kernel
+
+
+def ridge_values(
+    points: Tensor, targets: Tensor, chosen: Tensor, *, gamma: float, ridge: float
+) -> Tensor:
+    """What each landmark, the `chosen` of the points, adds to a prediction of the targets.
+
+    With fewer landmarks than points it is the Nyström method: all points count, some are kept.
+    """
+    among = compare(points[chosen], points[chosen], gamma).double()
+    if len(chosen) == len(points):
+        system, wanted = among, targets.double()
+        system.diagonal().add_(ridge)
+    else:
+        system = among * ridge
+        system.diagonal().add_(ridge * 1e-4)  # the kernel alone may be singular
+        wanted = torch.zeros(
+            len(chosen), targets.shape[1], dtype=system.dtype, device=system.device
+        )
+        for start in range(0, len(points), _ROWS_AT_ONCE):
+            rows = slice(start, start + _ROWS_AT_ONCE)
+            compared = compare(points[rows], points[chosen], gamma).double()
+            system += compared.T @ compared
+            wanted += compared.T @ targets[rows].double()
+    values: Tensor = torch.cholesky_solve(wanted, torch.linalg.cholesky(system))
+    return values.to(targets.dtype)
