@@ -228,6 +228,25 @@ def test_a_share_of_a_start_mixes_encoders_and_takes_heads(learned):
     assert same(model, learned, "image_encoder.head")
 
 
+def test_a_solved_head_is_taken_where_it_fits(learned, tmp_path):
+    whitened = {"text.head": {"name": "whiten", "args": {"strength": 0.5}}, "embedding_dim": 4}
+    start = zoo.build("raw", overrides=whitened)
+    start.text_encoder.head.fit(torch.randn(20, 4, generator=torch.Generator().manual_seed(0)))
+    folder = str(zoo.save(start, tmp_path / "solved"))
+    model = zoo.build("raw", overrides=whitened)
+    assert "text.head" in take_start(model, Recipe(start=folder))
+    assert same(model, start, "text_encoder.head")
+    assert model.text_encoder.head.fitted
+    other = {**whitened, "text.head": {"name": "whiten", "args": {"strength": 0.25}}}
+    for overrides, recipe in (
+        (other, Recipe(start=folder)),
+        (whitened, Recipe(start=folder, start_share=0.5)),
+    ):
+        model = zoo.build("raw", overrides=overrides)
+        assert "text.head" not in take_start(model, recipe)
+        assert not model.text_encoder.head.fitted
+
+
 def test_encoders_of_several_starts_are_averaged(learned, tmp_path):
     other = zoo.build("raw")
     with torch.no_grad():

@@ -129,7 +129,18 @@ class OptionalHead(OptionalModule, Protocol):
 
         A text head is given those of the captions, and an image head those of the pictures, with the unit
         vectors of their captions as targets, if it takes any.
+
+        One that takes `places` and `side` in place of targets ("image" or "text") goes with another
+        such head: both are settled, then each is fitted to the other's places.
         """
+        ...
+
+    def settle(self, features: Float[Tensor, "rows in_dim"]) -> None:
+        """Of a head that takes places: called before `fit`, to find what `place` needs."""
+        ...
+
+    def place(self, features: Float[Tensor, "batch in_dim"]) -> Float[Tensor, "batch rank"]:
+        """Of a head that takes places: what the other is fitted to; both ranks make up the embedding."""
         ...
 
 

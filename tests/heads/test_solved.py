@@ -137,6 +137,29 @@ def test_each_side_predicts_the_other(data, landmarks):
     torch.testing.assert_close(said, tensor(expected), atol=1e-3, rtol=1e-3)
 
 
+def test_axes_of_the_first_rows(data):
+    shown, _, asked = data
+    head = TwoWayKernelHead(in_dim=12, out_dim=11, rank=5, axes_of=20, power=0.5, whitening=0.4)
+    head.settle(tensor(shown))
+    expected = points_of(shown[:20], asked, 0.5, 5, 0.4)[1]
+    torch.testing.assert_close(head.place(tensor(asked)), tensor(expected), atol=1e-4, rtol=1e-3)
+
+
+def test_axes_without_spread_are_none(data):
+    shown, _, asked = data
+    head = TwoWayKernelHead(in_dim=12, out_dim=20, rank=10, axes_of=4, whitening=1.0)
+    head.settle(tensor(shown))
+    assert (head.axes.norm(dim=0) > 0).tolist() == [True] * 3 + [False] * 7
+    assert head.place(tensor(asked)).isfinite().all()
+
+
+def test_a_ridge_that_is_too_small():
+    head = KernelHead(in_dim=6, out_dim=2, landmarks=200, rank=6, gamma=1e-4, ridge=1e-18)
+    features = torch.rand(200, 6, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(zoo.ZooError, match=r"ridge=1e-18 and gamma=0.0001 the kernel of 200 rows"):
+        head.fit(features, features[:, :2])
+
+
 def test_ranks_that_cannot_be():
     with pytest.raises(zoo.ZooError, match=r"a rank of 9, of an embedding of 12; it is 1 to 6"):
         TwoWayKernelHead(in_dim=6, out_dim=12, rank=9)

@@ -14,6 +14,7 @@ from zoo.folder.half import round_to_half
 from zoo.training.cut import cut
 from zoo.training.features import image_features, text_features
 from zoo.training.feed import Feed
+from zoo.training.fitting import check_fitting
 from zoo.training.loop import train
 from zoo.training.run_folder import RunFolder
 
@@ -57,6 +58,14 @@ def solved(model):
     return build
 
 
+@pytest.fixture
+def both_ways(model):
+    def build(image="frozen", text="frozen", **changes):
+        return model(image, text, {**BOTH_WAYS, **changes})
+
+    return build
+
+
 def heads(model):
     return [model.image_encoder.head, model.text_encoder.head]
 
@@ -79,14 +88,14 @@ def test_both_heads_are_solved_from_the_first_captions(solved, pairs, recipe):
             torch.testing.assert_close(getattr(found, name), buffer, atol=1e-5, rtol=1e-4)
 
 
-def test_heads_that_predict_each_other(model, pairs, recipe, tmp_path):
-    built = model("frozen", "frozen", BOTH_WAYS)
+def test_heads_that_predict_each_other(both_ways, pairs, recipe, tmp_path):
+    built = both_ways()
+    temperature = built.loss.logit_scale.item()
     train(built, pairs, recipe(steps=1))
+    assert built.loss.logit_scale.item() != temperature
     images = image_features(built, [pair.picture for pair in pairs])[range(len(pairs))]
     texts = text_features(built, [pair.captions[0] for pair in pairs])[range(len(pairs))]
-    expected = dict(
-        zip(("image", "text"), heads(model("frozen", "frozen", BOTH_WAYS)), strict=True)
-    )
+    expected = dict(zip(("image", "text"), heads(both_ways()), strict=True))
     expected["image"].settle(images)
     expected["text"].settle(texts)
     expected["image"].fit(images, expected["text"].place(texts), "image")
@@ -104,6 +113,38 @@ def test_heads_that_predict_each_other(model, pairs, recipe, tmp_path):
     torch.testing.assert_close(heads(again)[1](texts), text, atol=0, rtol=0)
 
 
+def test_what_is_said_of_heads_that_predict_each_other(both_ways, pairs, recipe):
+    built = both_ways()
+    heads(built)[1].fitted.fill_(True)
+    with pytest.raises(
+        SpecError, match=r"image.head: .* the text head is fitted already; start fr"
+    ):
+        train(built, pairs, recipe(steps=1))
+    built = both_ways(**{"loss.args.learnable": False})
+    with pytest.raises(SpecError, match="heads are solved, and nothing is left that steps could"):
+        train(built, pairs, recipe(steps=1))
+
+
+def test_a_pair_that_was_solved_trains_its_temperature_on(both_ways, pairs, recipe):
+    built = both_ways()
+    train(built, pairs, recipe(steps=1))
+    before, temperature = state(built), built.loss.logit_scale.item()
+    train(built, pairs[:6], recipe(steps=1))
+    assert all(torch.equal(each, before[name]) for name, each in state(built).items())
+    assert built.loss.logit_scale.item() != temperature
+
+
+def test_a_pair_is_checked_on_the_device_where_it_is(both_ways, monkeypatch):
+    built = both_ways()
+    asked = []
+    for head in heads(built):
+        place = head.place
+        monkeypatch.setattr(head, "place", lambda x, place=place: (asked.append(x), place(x))[1])
+    built.double()
+    check_fitting(built, streamed=False)
+    assert {each.dtype for each in asked} == {torch.float64}
+
+
 def test_a_head_is_solved_once(solved, pairs, recipe):
     model = solved()
     train(model, pairs, recipe(steps=1))
@@ -114,7 +155,9 @@ def test_a_head_is_solved_once(solved, pairs, recipe):
     assert "image_encoder.head.gain" not in same
 
 
-def test_a_run_that_is_resumed_has_the_same_bits(solved, pairs, recipe, tmp_path):
+@pytest.mark.parametrize("kind", ["solved", "both_ways"])
+def test_a_run_that_is_resumed_has_the_same_bits(kind, request, pairs, recipe, tmp_path):
+    solved = request.getfixturevalue(kind)
     asked = recipe(steps=4, checkpoint={"steps": 1})
     whole, broken, resumed = solved(), solved(), solved()
     train(whole, pairs, asked, folder=tmp_path / "whole")

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from zoo.errors import ArgumentError
+
 __all__ = ["Which", "chosen_rows", "compare", "evened", "main_axes", "ridge_values"]
 
 Which = Literal["spaced", "first"]
@@ -29,7 +31,8 @@ def main_axes(centred: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The directions of the most variance, as columns, each with its largest entry positive; and the
     spread along each, where the first has 1.
     """
-    variances, axes = torch.linalg.eigh((centred.T @ centred).double())
+    exact = centred.double()
+    variances, axes = torch.linalg.eigh(exact.T @ exact)
     spread = variances[-count:].flip(0).clamp(min=0).sqrt()
     axes = axes[:, -count:].flip(1)
     largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))
@@ -56,21 +59,28 @@ def ridge_values(
     """What each landmark, the `chosen` of the points, adds to a prediction of the targets.
 
     With fewer landmarks than points it is the Nyström method: all points count, some are kept.
+
+    Raises:
+        ArgumentError: the ridge is too small for what numbers can tell apart.
     """
-    among = compare(points[chosen], points[chosen], gamma).double()
+    points, wanted = points.double(), targets.double()
+    system = compare(points[chosen], points[chosen], gamma)
     if len(chosen) == len(points):
-        system, wanted = among, targets.double()
         system.diagonal().add_(ridge)
     else:
-        system = among * ridge
+        system *= ridge
         system.diagonal().add_(ridge * 1e-4)  # the kernel alone may be singular
-        wanted = torch.zeros(
-            len(chosen), targets.shape[1], dtype=system.dtype, device=system.device
-        )
+        wanted = wanted.new_zeros(len(chosen), targets.shape[1])
         for start in range(0, len(points), _ROWS_AT_ONCE):
             rows = slice(start, start + _ROWS_AT_ONCE)
-            compared = compare(points[rows], points[chosen], gamma).double()
+            compared = compare(points[rows], points[chosen], gamma)
             system += compared.T @ compared
             wanted += compared.T @ targets[rows].double()
-    values: Tensor = torch.cholesky_solve(wanted, torch.linalg.cholesky(system))
+    factor, failed = torch.linalg.cholesky_ex(system)
+    if failed:
+        raise ArgumentError(
+            f"with ridge={ridge:g} and gamma={gamma:g} the kernel of {len(points):,} rows cannot be "
+            "solved; take more of either"
+        )
+    values: Tensor = torch.cholesky_solve(wanted, factor)
     return values.to(targets.dtype)

@@ -17,6 +17,8 @@ __all__ = ["TwoWayKernelHead"]
 
 _LEAST = 0.02
 """Axes of less spread than this share of the widest are turned up no further."""
+_NONE = 1e-5
+"""Axes of less are none: there were fewer rows than axes."""
 
 
 class TwoWayKernelHead(nn.Module):
@@ -97,7 +99,8 @@ class TwoWayKernelHead(nn.Module):
     def forward(self, features: Float[Tensor, "batch in_dim"]) -> Float[Tensor, "batch out_dim"]:
         own = self.place(features)
         other = F.normalize(compare(own, self.landmarks, self.gamma) @ self.values, dim=1)
-        return torch.cat((own, other) if self.own_first else (other, own), dim=1)
+        both = torch.cat((own, other), dim=1), torch.cat((other, own), dim=1)
+        return torch.where(self.own_first, *both)
 
     def place(self, features: Float[Tensor, "batch in_dim"]) -> Float[Tensor, "batch rank"]:
         """Where features are on the main axes, as unit vectors."""
@@ -111,7 +114,8 @@ class TwoWayKernelHead(nn.Module):
         self.mean.copy_(even.mean(0))
         centred = F.normalize(even - self.mean, dim=1)
         axes, spread = main_axes(centred, self.axes.shape[1])
-        self.axes.copy_(axes * spread.clamp(min=_LEAST) ** -self.whitening)
+        scale = spread.clamp(min=_LEAST) ** -self.whitening
+        self.axes.copy_(axes * scale.where(spread > _NONE, 0))
 
     @torch.no_grad()
     def fit(

@@ -9,7 +9,7 @@ from zoo.data.pairs import Pair
 from zoo.data.stream import Stream
 from zoo.errors import CheckpointError, SpecError, TowerError
 from zoo.recipe import Recipe
-from zoo.training.fitting import heads_to_fit
+from zoo.training.fitting import has_solved_heads
 from zoo.training.run_folder import RunFolder
 
 __all__ = ["check_complete", "check_kept", "check_streamed"]
@@ -18,7 +18,7 @@ __all__ = ["check_complete", "check_kept", "check_streamed"]
 def check_complete(model: CLIP) -> None:
     """Refuse a model without a loss or a tower, or in which nothing trains.
 
-    Where heads are yet to be solved, the loss alone may train.
+    Where heads are solved, the loss alone may train.
 
     Raises:
         SpecError: nothing trains.
@@ -26,10 +26,16 @@ def check_complete(model: CLIP) -> None:
     """
     if model.image_encoder is None or model.text_encoder is None or model.loss is None:
         raise TowerError("training takes both towers and a loss; build the model with all of them")
-    of_loss = any(parameter.requires_grad for parameter in model.loss.parameters())
-    if not model.get_trainable_parameters() and not (of_loss and heads_to_fit(model)):
+    if model.get_trainable_parameters():
+        return
+    if not has_solved_heads(model):
         raise SpecError(
             "nothing in this model trains; set image.train or text.train to head or full"
+        )
+    if not any(parameter.requires_grad for parameter in model.loss.parameters()):
+        raise SpecError(
+            "heads are solved, and nothing is left that steps could train; choose a loss with a "
+            "temperature that learns"
         )
 
 

@@ -12,7 +12,7 @@ from zoo.errors import SpecError
 from zoo.training.feed import Feed
 from zoo.training.stream_feed import StreamFeed
 
-__all__ = ["check_fitting", "fit_heads", "heads_to_fit"]
+__all__ = ["check_fitting", "fit_heads", "has_solved_heads"]
 
 
 def check_fitting(model: CLIP, *, streamed: bool) -> None:
@@ -24,7 +24,7 @@ def check_fitting(model: CLIP, *, streamed: bool) -> None:
             their ranks do not make up the embedding.
     """
     towers = _towers(model)
-    for side in heads_to_fit(model):
+    for side in _to_fit(model):
         why = None
         if streamed:
             why = "a stream keeps no features; train from a list of pairs"
@@ -47,10 +47,9 @@ def check_fitting(model: CLIP, *, streamed: bool) -> None:
             )
 
 
-def heads_to_fit(model: CLIP) -> list[str]:
-    """The sides whose heads are solved before the first step, `text` before `image`."""
-    heads = {side: tower.head for side, tower in _towers(model).items()}
-    return [side for side, head in heads.items() if hasattr(head, "fit") and not bool(head.fitted)]
+def has_solved_heads(model: CLIP) -> bool:
+    """Whether a head is one that is solved, before the first step or in another training."""
+    return any(hasattr(tower.head, "fit") for tower in _towers(model).values())
 
 
 def fit_heads(model: CLIP, feed: Feed | StreamFeed) -> None:
@@ -59,7 +58,7 @@ def fit_heads(model: CLIP, feed: Feed | StreamFeed) -> None:
     A head that another training has fitted, or that `train.start` gave, stays as it is. A head of a
     tower that is frozen is fitted too. Heads that predict each other are settled first, both.
     """
-    sides = heads_to_fit(model)
+    sides = _to_fit(model)
     if not sides:
         return
     assert isinstance(feed, Feed)
@@ -92,6 +91,11 @@ def _towers(model: CLIP) -> dict[str, Any]:
     return {side: getattr(tower, "whole", tower) for side, tower in towers.items()}
 
 
+def _to_fit(model: CLIP) -> list[str]:
+    heads = {side: tower.head for side, tower in _towers(model).items()}
+    return [side for side, head in heads.items() if hasattr(head, "fit") and not bool(head.fitted)]
+
+
 def _trains(head: Any) -> bool:
     return any(parameter.requires_grad for parameter in head.parameters())
 
@@ -112,9 +116,14 @@ def _why_not_both(model: CLIP, towers: dict[str, Any]) -> str | None:
             return (
                 f"it goes with a text and an image head of its kind; choose another {side}.head too"
             )
-        if side not in heads_to_fit(model):
+        if side not in _to_fit(model):
             return f"the {side} head is fitted already; start from both, or from neither"
-    ranks = [head.place(torch.zeros(1, head.mean.shape[0])).shape[1] for head in heads.values()]
+    some = next(model.parameters())
+    with torch.no_grad():
+        ranks = [
+            towers[side].head.place(some.new_zeros(1, towers[side].encoder.out_dim)).shape[1]
+            for side in ("text", "image")
+        ]
     assert model.spec is not None
     if sum(ranks) != model.spec.embedding_dim:
         said = f"{ranks[0]} (text) and {ranks[1]} (image) make {sum(ranks)}"

@@ -23,9 +23,10 @@ def take_start(model: CLIP, recipe: Recipe) -> list[str]:
     """Give a model the weights of the recipe's `start`, in every part that has the same component.
 
     Of several starts the encoders are averaged, and all else is the first's (model soup; Wortsman et al.
-    2022, https://arxiv.org/abs/2203.05482). With a `start_share` below 1, an encoder's weights are put so
-    far on the line from its own to the start's. A tower that was fine-tuned gently keeps more of what it
-    knew that way, and is often better at both (WiSE-FT; Wortsman et al. 2022,
+    2022, https://arxiv.org/abs/2203.05482). A head that was solved is taken if its arguments are the same
+    and no encoder is mixed, and else solved anew. With a `start_share` below 1, an encoder's weights are
+    put so far on the line from its own to the start's. A tower that was fine-tuned gently keeps more of
+    what it knew that way, and is often better at both (WiSE-FT; Wortsman et al. 2022,
     https://arxiv.org/abs/2109.01903).
 
     Returns:
@@ -79,7 +80,9 @@ def _fitting(model: CLIP, name: str, *, mixes: bool) -> dict[str, Any]:
     parts = {
         path: part
         for path, part in theirs.items()
-        if path in ours and _component(model, path) == _component(start, path)
+        if path in ours
+        and _component(model, path) == _component(start, path)
+        and not (hasattr(part, "fit") and (mixes or _args(model, path) != _args(start, path)))
     }
     for path in theirs:
         encoder = path.replace(".adapters", ".encoder")
@@ -110,7 +113,15 @@ def _mixed(
 
 def _component(model: CLIP, path: str) -> str:
     """The name of a part's component; adapters are of their encoder."""
+    return str(_spec_of(model, path.replace(".adapters", ".encoder")).name)
+
+
+def _args(model: CLIP, path: str) -> Any:
+    return _spec_of(model, path).args
+
+
+def _spec_of(model: CLIP, path: str) -> Any:
     spec: Any = model.spec
-    for word in path.replace(".adapters", ".encoder").split("."):
+    for word in path.split("."):
         spec = getattr(spec, word)
-    return str(spec.name)
+    return spec
