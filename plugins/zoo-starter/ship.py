@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -65,9 +66,19 @@ def main(run: Path, name: str) -> None:
             "about": {"Intended use": USE, "Limits": limits, "Licence": RIGHTS},
         },
     )
+    without_tokenizer(folder)
     size = sum(each.stat().st_size for each in folder.rglob("*") if each.is_file())
     record(name, sha256_of(folder / "model.safetensors"), training["intervals"], training["test"])
     print(f"{folder}: {size / 1e6:.1f} MB")
+
+
+def without_tokenizer(folder: Path) -> None:
+    """Take the text encoder's small files away: they are in the package that has its weights."""
+    shutil.rmtree(folder / "text.encoder")
+    manifest = folder / "zoo.json"
+    said = json.loads(manifest.read_text())
+    said["files"] = {}
+    manifest.write_text(json.dumps(said, indent=2) + "\n")
 
 
 def record(name: str, sha256: str, intervals: dict, test: dict) -> None:

@@ -83,6 +83,6 @@ class KernelHead(nn.Module):
         chosen = chosen_rows(len(points), len(self.landmarks), self.which, points.device)
         self.landmarks.zero_()[: len(chosen)] = points[chosen]
         self.values.zero_()[: len(chosen)] = ridge_values(
-            points, targets.to(points.dtype), chosen, gamma=self.gamma, ridge=self.ridge
+            points, targets.to(points.dtype), points[chosen], gamma=self.gamma, ridge=self.ridge
         )
         self.fitted.fill_(True)

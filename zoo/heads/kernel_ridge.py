@@ -54,26 +54,27 @@ def compare(points: Tensor, others: Tensor, gamma: float) -> Tensor:
 
 
 def ridge_values(
-    points: Tensor, targets: Tensor, chosen: Tensor, *, gamma: float, ridge: float
+    points: Tensor, targets: Tensor, landmarks: Tensor, *, gamma: float, ridge: float
 ) -> Tensor:
-    """What each landmark, the `chosen` of the points, adds to a prediction of the targets.
+    """What each landmark adds to a prediction of the targets.
 
-    With fewer landmarks than points it is the Nyström method: all points count, some are kept.
+    As many landmarks as points are the points. Fewer are the Nyström method: all points count, some are
+    kept.
 
     Raises:
         ArgumentError: the ridge is too small for what numbers can tell apart.
     """
-    points, wanted = points.double(), targets.double()
-    system = compare(points[chosen], points[chosen], gamma)
-    if len(chosen) == len(points):
+    points, landmarks, wanted = points.double(), landmarks.double(), targets.double()
+    system = compare(landmarks, landmarks, gamma)
+    if len(landmarks) == len(points):
         system.diagonal().add_(ridge)
     else:
         system *= ridge
         system.diagonal().add_(ridge * 1e-4)  # the kernel alone may be singular
-        wanted = wanted.new_zeros(len(chosen), targets.shape[1])
+        wanted = wanted.new_zeros(len(landmarks), targets.shape[1])
         for start in range(0, len(points), _ROWS_AT_ONCE):
             rows = slice(start, start + _ROWS_AT_ONCE)
-            compared = compare(points[rows], points[chosen], gamma)
+            compared = compare(points[rows], landmarks, gamma)
             system += compared.T @ compared
             wanted += compared.T @ targets[rows].double()
     factor, failed = torch.linalg.cholesky_ex(system)

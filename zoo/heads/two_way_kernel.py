@@ -37,7 +37,7 @@ class TwoWayKernelHead(nn.Module):
 
     Args:
         rank: main axes of its own features, half of `out_dim` if not given; the rest is the other side's.
-        landmarks: rows of the training data to compare with; what it costs grows with them.
+        landmarks: rows of the training data to compare with, kept in bytes; what it costs grows with them.
         which: of more in the training data, evenly `spaced` ones, or the `first`: for data that begins
             with what the model is for, and goes on with what helps.
         axes_of: how many rows, the first of the training data, say where centre and axes are; all, if not
@@ -91,14 +91,15 @@ class TwoWayKernelHead(nn.Module):
         self.gamma, self.ridge, self.power = gamma, ridge, power
         self.register_buffer("mean", torch.zeros(in_dim))
         self.register_buffer("axes", F.normalize(torch.randn(in_dim, rank), dim=0))
-        self.register_buffer("landmarks", F.normalize(torch.randn(landmarks, rank), dim=1))
+        self.register_buffer("landmarks", _in_bytes(torch.randn(landmarks, rank)))
         self.register_buffer("values", torch.randn(landmarks, out_dim - rank) / landmarks**0.5)
         self.register_buffer("own_first", torch.tensor(True))
         self.register_buffer("fitted", torch.tensor(False))
 
     def forward(self, features: Float[Tensor, "batch in_dim"]) -> Float[Tensor, "batch out_dim"]:
         own = self.place(features)
-        other = F.normalize(compare(own, self.landmarks, self.gamma) @ self.values, dim=1)
+        kernel = compare(own, _unit(self.landmarks, own), self.gamma)
+        other = F.normalize(kernel @ self.values, dim=1)
         both = torch.cat((own, other), dim=1), torch.cat((other, own), dim=1)
         return torch.where(self.own_first, *both)
 
@@ -127,9 +128,24 @@ class TwoWayKernelHead(nn.Module):
         """Solve for what brings its own places to the other side's, row to row."""
         own = self.place(features.to(self.mean.dtype))
         chosen = chosen_rows(len(own), len(self.landmarks), self.which, own.device)
-        self.landmarks.zero_()[: len(chosen)] = own[chosen]
-        self.values.zero_()[: len(chosen)] = ridge_values(
-            own, places.to(own.dtype), chosen, gamma=self.gamma, ridge=self.ridge
+        count = len(chosen)
+        self.landmarks.zero_()[:count] = _in_bytes(own[chosen])
+        self.values.zero_()[:count] = ridge_values(
+            own,
+            places.to(own.dtype),
+            _unit(self.landmarks[:count], own),
+            gamma=self.gamma,
+            ridge=self.ridge,
         )
         self.own_first.fill_(side == "image")
         self.fitted.fill_(True)
+
+
+def _in_bytes(points: Tensor) -> Tensor:
+    """Rows in whole numbers up to 127: a landmark can be anywhere, if values are solved for it there."""
+    largest = points.abs().amax(1, keepdim=True).clamp(min=1e-12)
+    return (points / largest * 127).round().to(torch.int8)
+
+
+def _unit(landmarks: Tensor, like: Tensor) -> Tensor:
+    return F.normalize(landmarks.to(like.dtype), dim=1)
