@@ -37,7 +37,7 @@ def test_it_is_built_trained_and_is_what_its_folder_has(name):
     assert torch.equal(model.encode_image(pictures), saved.encode_image(pictures))
     fresh = plan(name).fresh().build()
     one, other = (each.image_encoder.head.state_dict() for each in (fresh, model))
-    assert not any(torch.equal(one[name], other[name]) for name in one)
+    assert not any(torch.equal(each, other[name]) for name, each in one.items() if each.dim())
 
 
 @pytest.mark.parametrize("name", ANIMALS)
