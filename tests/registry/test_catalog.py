@@ -14,7 +14,7 @@ def test_built_in_names_are_all_there():
     ]  # fmt: skip
     assert zoo.available("text_encoders") == ["clip-vit-b32", "hf/*"]
     assert zoo.available("heads") == [
-        "identity", "kernel", "linear", "mlp-gelu", "residual-mlp", "whiten",
+        "identity", "kernel", "linear", "mlp-gelu", "residual-mlp", "two-way-kernel", "whiten",
     ]  # fmt: skip
     assert zoo.available("loss") == [
         "decoupled", "distillation", "hard-negative", "info-nce", "siglip",
