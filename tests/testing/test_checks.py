@@ -1,5 +1,6 @@
 """The kit is itself tested: sound components pass every check, and each check catches a wrong one."""
 
+import os
 import sys
 import types
 
@@ -233,3 +234,9 @@ def test_a_process_that_hangs_is_ended_and_the_next_check_runs(monkeypatch):
     assert outcome.message == "another process gave no answer in 2 s"
     monkeypatch.undo()
     assert run(case("image-encoder", "pickling", wrong.ImageEncoder)).verdict == "passed"
+
+
+def test_another_process_has_the_environment_of_now(monkeypatch):
+    assert elsewhere.call(os.getenv, "ZOO_OF_NOW") is None
+    monkeypatch.setenv("ZOO_OF_NOW", "set")
+    assert elsewhere.call(os.getenv, "ZOO_OF_NOW") == "set"

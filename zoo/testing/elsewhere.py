@@ -6,6 +6,7 @@ import atexit
 import functools
 import hashlib
 import multiprocessing
+import os
 import pickle
 import sys
 import tempfile
@@ -86,7 +87,7 @@ def _results(starts: list[Callable[[], Future[_T]]]) -> list[_T]:
 
 
 def _submit(function: Callable[..., _T], *args: Any) -> Future[_T]:
-    return _pool().submit(_with_path, sys.path, pickle.dumps((function, args)))
+    return _pool().submit(_as_here, sys.path, dict(os.environ), pickle.dumps((function, args)))
 
 
 @functools.cache
@@ -114,8 +115,10 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _with_path(path: list[str], packed: bytes) -> Any:
+def _as_here(path: list[str], environment: dict[str, str], packed: bytes) -> Any:
     sys.path[:] = path  # what can be imported there can be imported here
+    os.environ.clear()  # and what was set, such as where the cache is, may be another since it started
+    os.environ.update(environment)
     function, args = pickle.loads(packed)
     return function(*args)
 
