@@ -247,6 +247,23 @@ def test_a_solved_head_is_taken_where_it_fits(learned, tmp_path):
         assert not model.text_encoder.head.fitted
 
 
+def test_a_start_that_leaves_nothing_to_do(learned, tmp_path):
+    def pair(landmarks):
+        head = {"name": "two-way-kernel", "args": {"landmarks": landmarks, "rank": 4}}
+        frozen = {"image.train": "frozen", "text.train": "frozen"}
+        return zoo.build("raw", overrides={"image.head": head, "text.head": head, **frozen})
+
+    start = pair(12)
+    for tower in (start.image_encoder, start.text_encoder):
+        tower.head.fitted.fill_(True)
+    folder = str(zoo.save(start, tmp_path / "pair"))
+    with pytest.raises(SpecError, match=r"train.start: its heads were solved, .* solved anew"):
+        take_start(pair(12), Recipe(start=folder))
+    other = pair(8)
+    assert take_start(other, Recipe(start=folder)) == ["image.encoder", "text.encoder", "loss"]
+    assert not other.image_encoder.head.fitted
+
+
 def test_encoders_of_several_starts_are_averaged(learned, tmp_path):
     other = zoo.build("raw")
     with torch.no_grad():

@@ -58,8 +58,8 @@ def ridge_values(
 ) -> Tensor:
     """What each landmark adds to a prediction of the targets.
 
-    As many landmarks as points are the points. Fewer are the Nyström method: all points count, some are
-    kept.
+    As many landmarks as points stand for the points, in their order. Fewer are the Nyström method: all
+    points count, and some are kept.
 
     Raises:
         ArgumentError: the ridge is too small for what numbers can tell apart.

@@ -12,13 +12,12 @@ from torch import Tensor, nn
 from zoo.arguments import PositiveFloat, PositiveInt, Share
 from zoo.errors import ArgumentError
 from zoo.heads.kernel_ridge import Which, chosen_rows, compare, evened, main_axes, ridge_values
+from zoo.heads.whiten import turned_up
 
 __all__ = ["TwoWayKernelHead"]
 
-_LEAST = 0.02
-"""Axes of less spread than this share of the widest are turned up no further."""
-_NONE = 1e-5
-"""Axes of less are none: there were fewer rows than axes."""
+_NO_SPREAD = 1e-5
+"""Axes of less than this share of the widest's spread are none: there were fewer rows than axes."""
 
 
 class TwoWayKernelHead(nn.Module):
@@ -115,8 +114,8 @@ class TwoWayKernelHead(nn.Module):
         self.mean.copy_(even.mean(0))
         centred = F.normalize(even - self.mean, dim=1)
         axes, spread = main_axes(centred, self.axes.shape[1])
-        scale = spread.clamp(min=_LEAST) ** -self.whitening
-        self.axes.copy_(axes * scale.where(spread > _NONE, 0))
+        scale = turned_up(spread, self.whitening)
+        self.axes.copy_(axes * scale.where(spread > _NO_SPREAD, 0))
 
     @torch.no_grad()
     def fit(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from zoo.arguments import Share
 from zoo.errors import ArgumentError
 
-__all__ = ["WhitenHead"]
+__all__ = ["WhitenHead", "turned_up"]
 
 _LEAST = 0.02
 """Directions of less spread than this share of the widest are turned up no further."""
@@ -57,7 +57,13 @@ class WhitenHead(nn.Module):
         mean = points.mean(0)
         variances, axes = torch.linalg.eigh((points - mean).T @ (points - mean))
         spread = variances.clamp(min=0).sqrt()
-        scale = (spread / spread[-1].clamp(min=1e-12)).clamp(min=_LEAST) ** -self.strength
+        scale = turned_up(spread / spread[-1].clamp(min=1e-12), self.strength)
         self.mean.copy_(mean)
         self.map.copy_(axes * scale @ axes.T)
         self.fitted.fill_(True)
+
+
+def turned_up(spread: Tensor, strength: float) -> Tensor:
+    """What axes are multiplied by, of their spreads as shares of the widest."""
+    scale: Tensor = spread.clamp(min=_LEAST) ** -strength
+    return scale

@@ -34,7 +34,8 @@ def take_start(model: CLIP, recipe: Recipe) -> list[str]:
 
     Raises:
         ZooError: a start cannot be built or loaded, no part of it is in the model too, one has
-            other shapes, or adapters would be lost; the message says that it was the start.
+            other shapes, adapters would be lost, or its heads leave nothing to solve and to train; the
+            message says that it was the start.
     """
     if recipe.start is None:
         return []
@@ -69,6 +70,14 @@ def _take(model: CLIP, names: list[str], share: float) -> list[str]:
         if path.endswith(".encoder") and mixes:
             load_strictly(part, _mixed(own, mean, share), f"{path} of {' and '.join(averaged)}")
         taken.append(path)
+    heads = [tower.head for tower in (model.image_encoder, model.text_encoder) if tower is not None]
+    if not model.get_trainable_parameters() and all(
+        getattr(head, "fitted", False) for head in heads
+    ):
+        raise SpecError(
+            "its heads were solved, and nothing else of this model trains; with other arguments, such as "
+            "image.head.args.landmarks and text.head.args.landmarks, they are solved anew"
+        )
     return taken
 
 
