@@ -58,9 +58,9 @@ def test_the_trainable_table_has_the_references_figures():
 def cache(tmp_path_factory):
     """One for all documents, so that pictures are rendered and features computed once.
 
-    Or one in which they are already: `ZOO_DOCS_CACHE`.
+    Or one in which they are already: `ZOO_TEST_CACHE`.
     """
-    return os.environ.get("ZOO_DOCS_CACHE") or tmp_path_factory.mktemp("cache-of-documents")
+    return os.environ.get("ZOO_TEST_CACHE") or tmp_path_factory.mktemp("cache-of-documents")
 
 
 @pytest.mark.long

@@ -32,6 +32,16 @@ def test_nothing_heavy_is_imported(code):
     assert loaded_by(code) == set()
 
 
+@pytest.mark.parametrize("verb", ["list", "size", "prune"])
+def test_a_look_at_the_caches_waits_for_no_torch(verb):
+    code = f"""import sys
+from zoo.cli.main import main
+sys.argv = ["zoo", "cache", {verb!r}]
+try: main()
+except SystemExit as ended: assert not ended.code"""
+    assert loaded_by(code, ("torch",)) == set()
+
+
 @pytest.mark.parametrize(
     "code", ["from zoo import HookedComponent, hookimpl", "import zoo.registry.hook_process"]
 )

@@ -14,6 +14,7 @@ from zoo.weights.address import downloads_folder
 from zoo.weights.download import PARTIAL, discard, is_running
 from zoo.weights.read import sha256_of
 from zoo.weights.record import Record, pin_of, records
+from zoo.weights.torch_hub import checkpoints_folder
 
 __all__ = ["Kept", "kept", "prunable", "remove", "verdicts"]
 
@@ -112,10 +113,7 @@ def _of_the_hub() -> Iterator[Kept]:
 
 
 def _of_torch_hub() -> Iterator[Kept]:
-    import torch
-
-    checks = _checks()
-    yield from _files("torch hub", Path(torch.hub.get_dir()) / "checkpoints", checks)
+    yield from _files("torch hub", checkpoints_folder(), _checks())
 
 
 def _downloads() -> Iterator[Kept]:

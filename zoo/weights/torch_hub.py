@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from pathlib import Path
 from urllib.parse import urlparse
 
 from zoo.errors import WeightsError
 from zoo.weights.download import download
 
-__all__ = ["cached_checkpoint"]
+__all__ = ["cached_checkpoint", "checkpoints_folder"]
+
+
+def checkpoints_folder() -> Path:
+    """Where torch hub keeps checkpoints, without an import of torch.
+
+    Source: the documentation of `torch.hub.get_dir`.
+    """
+    if hub := sys.modules.get("torch.hub"):  # a program may have set another
+        return Path(hub.get_dir(), "checkpoints")
+    caches = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    home = os.environ.get("TORCH_HOME", os.path.join(caches, "torch"))
+    return Path(home).expanduser() / "hub" / "checkpoints"
 
 
 def cached_checkpoint(url: str) -> Path:
@@ -21,9 +35,7 @@ def cached_checkpoint(url: str) -> Path:
     Raises:
         WeightsError: it is not in the cache and cannot be downloaded, or the download differs.
     """
-    import torch
-
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    folder = checkpoints_folder()
     path = folder / Path(urlparse(url).path).name
     if path.is_file():
         return path
