@@ -1,5 +1,7 @@
 """From names to a model: arguments, contracts, towers, provenance."""
 
+import re
+
 import pytest
 import torch
 from torch import nn
@@ -359,3 +361,39 @@ def test_weights_that_an_encoder_swallows_are_refused(install):
     ):
         zoo.build("resnet50-clip", overrides=spec, towers=["image"])
     assert zoo.build("resnet50-clip", overrides={**spec, "image.weights": "none"}, towers=["image"])
+
+
+def annotated(annotation):
+    """A registered head with arguments annotated in text; one is `annotation`, one `int`."""
+
+    def head(*, in_dim, out_dim, act=None, width: "int" = 4):
+        return nn.Linear(in_dim, out_dim)
+
+    head.__annotations__["act"] = annotation
+    zoo.register("head", "annotated", head)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "reason"),
+    [
+        ("Missing", "NameError: name 'Missing' is not defined"),
+        ("nn.Missing | None", "AttributeError: module 'torch.nn' has no attribute 'Missing'"),
+        ("a type", "SyntaxError: .*"),
+        ("list['Missing']", "PydanticUndefinedAnnotation: name 'Missing' is not defined"),
+    ],
+)
+def test_an_annotation_that_cannot_be_resolved(annotation, reason):
+    annotated(annotation)
+    told = (
+        r"image.head.args.act \(overrides\): the projection head 'annotated' annotates it as "
+        rf"\"?'?{re.escape(annotation)}'?\"?, which cannot be resolved \({reason}\); annotate it with"
+    )
+    with pytest.raises(PluginError, match=told):
+        build(image__head={"name": "annotated", "args": {"act": "x"}})
+
+
+def test_an_annotation_for_type_checkers_harms_no_other_argument():
+    annotated("Missing")
+    assert build(image__head="annotated").spec.image.head.args == {"act": None, "width": 4}
+    with pytest.raises(ArgumentError, match=r"args.width .*valid integer, not 'x'"):
+        build(image__head={"name": "annotated", "args": {"width": "x"}})

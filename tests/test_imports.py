@@ -1,11 +1,17 @@
-"""The light paths stay light: listing imports no deep-learning library, and is quick."""
+"""The light paths stay light, and quick; floors import only from those below them."""
 
+import ast
+import re
 import subprocess
 import sys
 import time
+from collections import defaultdict
+from graphlib import TopologicalSorter
+from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parent.parent
 HEAVY = ("torch", "torchvision", "timm", "transformers", "numpy", "PIL", "pydantic", "packaging")
 
 
@@ -64,6 +70,59 @@ def test_budgets_with_room_for_a_busy_machine():
     assert best_of(5, sys.executable, "-m", "zoo.list") < 0.6
     empty = best_of(5, sys.executable, "-c", "pass")
     assert best_of(5, sys.executable, "-c", "import zoo") - empty < 0.12
+
+
+def floors() -> dict[str, int]:
+    """Packages and files to the row that CONTRIBUTING.md has them in, from the top."""
+    rows = re.findall(r"^\| (`zoo/.*?) \|", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+    found = {
+        name: number
+        for number, row in enumerate(rows)
+        for name in re.findall(r"`zoo/(\w+)(?:/|\.py)`", row)
+    }
+    return {"__init__": -1, **found}
+
+
+def imported(node: ast.AST):
+    """The modules of zoo that code imports, in functions too; not what only a type checker does."""
+    if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        return
+    if isinstance(node, ast.Import):
+        yield from (each.name for each in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        assert node.level == 0
+        yield from (f"{node.module}.{each.name}" for each in node.names)
+    for child in ast.iter_child_nodes(node):
+        yield from imported(child)
+
+
+def packages() -> dict[str, set[str]]:
+    """Packages and files of zoo, each to the others that it imports."""
+    graph = defaultdict(set)
+    names = {path.stem for path in (ROOT / "zoo").iterdir()}
+    for path in (ROOT / "zoo").rglob("*.py"):
+        name = path.relative_to(ROOT / "zoo").with_suffix("").parts[0]
+        for module in imported(ast.parse(path.read_text())):
+            top, _, rest = module.partition(".")
+            other = rest.partition(".")[0]
+            if top == "zoo" and other != name:
+                graph[name].add(other if other in names else "__init__")
+    return graph
+
+
+def test_floors_import_only_from_those_below():
+    floor = floors()
+    upwards = [
+        f"{name} imports {other}"
+        for name, others in packages().items()
+        for other in others
+        if floor[name] > floor[other]
+    ]
+    assert upwards == []
+
+
+def test_no_packages_import_each_other():
+    assert list(TopologicalSorter(packages()).static_order())
 
 
 def test_public_face():

@@ -271,6 +271,11 @@ class Untyped(ImageEncoder):
         super().__init__()
 
 
+class TypedForCheckers(ImageEncoder):
+    def __init__(self, *, weights: str | None = None, width: Missing = 8) -> None:
+        super().__init__()
+
+
 class AlwaysDrops(ImageEncoder):
     def forward(self, images):
         return F.dropout(super().forward(images), 0.5, training=True)

@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from zoo.data.augmentation import Augmentation
+from zoo.augmentation import Augmentation
 from zoo.errors import SpecError
 
 __all__ = [

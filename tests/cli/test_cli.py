@@ -151,6 +151,15 @@ def test_show_a_component(zoo_command):
     assert entry["kind"] == "image encoder"
 
 
+def test_show_what_is_a_model_and_a_component(zoo_command, user_registry):
+    user_registry('[models.linear]\nbase = "resnet50-clip"')
+    out = json.loads(zoo_command("show", "linear", "--json")[1])
+    assert out["spec"]["name"] == "linear"
+    assert [entry["kind"] for entry in out["components"]] == ["projection head"]
+    text = zoo_command("show", "linear", "--set", "image.head.args.hidden_dim=64")[1]
+    assert text.index("image.head.args.hidden_dim") < text.index("projection head linear")
+
+
 def test_show_a_family(zoo_command):
     status, out, _ = zoo_command("show", "timm/*")
     assert status == 0
@@ -204,6 +213,8 @@ def test_schema(zoo_command):
             1,
             "quickstart needs 'starter-clip' of the plugin zoo-starter: pip install",
         ),
+        (["show", "linear", "--modes"], 2, "--set and --modes are for models"),
+        (["show", "linear", "--set", "args.bias=false"], 2, "--set and --modes are for models"),
         (["train", "resnet50-clip"], 2, "Missing option"),
         (["shwo"], 2, "No such command"),
         (["list", "--jsn"], 2, "No such option"),

@@ -1,5 +1,6 @@
 """Keys of cells: other contents under the same name are another training, and the same ones are not."""
 
+import json
 from importlib import import_module
 
 import pytest
@@ -53,6 +54,34 @@ def test_code_of_ones_own_counts_by_its_file(key, install):
     assert key(**{"image.head": "mine"}) == first
     (site / "mine_heads.py").write_text(f"{HEAD}\n        self.bias = None\n")
     assert key(**{"image.head": "mine"}) != first
+
+
+def test_code_of_a_plugin_counts_where_no_version_stands_for_it(key, install):
+    code = "def create(*, weights=None): ..."
+    site = install(
+        "mine", {"zoo.image_encoders": {"mine": "mine_image:create"}}, {"mine_image.py": code}
+    )
+    (info,) = site.glob("*.dist-info")
+    record, direct_url = info / "RECORD", info / "direct_url.json"
+
+    def counts():
+        source = site / "mine_image.py"
+        before = key(**{"image.encoder": "mine"})
+        assert key(**{"image.encoder": "mine"}) == before
+        source.write_text(f"{source.read_text()}\n# changed")
+        return key(**{"image.encoder": "mine"}) != before
+
+    assert counts()  # a folder on the path, as no installer leaves it
+    record.touch()
+    assert not counts()  # a wheel from an index
+    for said in (
+        {"dir_info": {"editable": True}},
+        {"dir_info": {}},
+        {"vcs_info": {"vcs": "git", "commit_id": "0f"}},
+        {"archive_info": {}},
+    ):
+        direct_url.write_text(json.dumps({"url": "file:///mine", **said}))
+        assert counts(), said
 
 
 def test_code_that_is_in_no_file_is_never_the_same(key):

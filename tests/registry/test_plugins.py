@@ -61,6 +61,25 @@ def test_plugin_family(install):
     assert catalog().find("text_encoders", "zoo-third/open_clip/ViT-B-32").rest == "ViT-B-32"
 
 
+def test_a_plugin_called_as_a_family_has_its_own_names_first(install, monkeypatch):
+    mine = {"mine": "third:create"}
+    install("openclip", {"zoo.text_encoders": {"openclip/*": "third:create", **mine}})
+    install("zoo-other", {"zoo.text_encoders": mine}, {"third.py": CREATE})
+
+    monkeypatch.setenv("ZOO_PLUGINS", "openclip,zoo-other")
+
+    def found(name):
+        match = catalog().find("text_encoders", name)
+        return match.component.origin.name, match.component.name, match.rest
+
+    with pytest.raises(AmbiguousNameError, match="write 'openclip/mine' or 'zoo-other/mine'"):
+        found("mine")
+    assert found("openclip/mine") == ("openclip", "mine", None)
+    assert found("openclip/other") == ("openclip", "openclip/*", "other")
+    assert found("openclip/openclip/mine") == ("openclip", "openclip/*", "mine")
+    assert catalog().failures == ()
+
+
 def test_hook_gives_heads_like_the_built_in_ones(install):
     hooks(install, "zoo-heads")
     model = zoo.build(
@@ -91,6 +110,11 @@ def test_extras_in_an_entry_point_are_no_part_of_the_target(install):
 def test_a_distribution_named_like_a_family_does_not_hide_it(install):
     install("timm", {"zoo.image_encoders": {"resnet18": "mine:create"}}, {"mine.py": CREATE})
     assert catalog().find("image_encoders", "timm/resnet18").component.name == "timm/*"
+    assert catalog().find("image_encoders", "resnet18").component.origin.name == "timm"
+    assert only_failure().reason == (
+        "its distribution is called as the family 'timm/*', which is built in and has all names of "
+        "that form; it answers to 'resnet18' alone"
+    )
 
 
 def test_strict_mode_raises(install, monkeypatch):

@@ -56,6 +56,7 @@ CAUGHT = [
     ("image-encoder", "expected-failures", wrong.ExcusedWithoutReason, "give the reason in words"),
     ("image-encoder", "arguments", wrong.Swallows, "takes *options, which swallows mistyped"),
     ("image-encoder", "arguments", wrong.Untyped, "without a type, .* cannot be checked: width"),
+    ("image-encoder", "arguments", wrong.TypedForCheckers, "the type of 'width', 'Missing', fails"),
     ("image-encoder", "train-and-eval", wrong.NormNeverFreezes, "eval() does not reach"),
     ("image-encoder", "train-and-eval", wrong.CountsItsCalls, "in eval mode changes 'calls'"),
     ("image-encoder", "deterministic", wrong.AlwaysDrops, "outputs differ by"),

@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from zoo.cli.main import app
-from zoo.errors import RegistryError, UnknownNameError
-from zoo.testing import cases_of_name, cases_of_plugin, run
+from zoo.errors import ArgumentError, RegistryError, UnknownNameError
+from zoo.testing import cases_of_factory, cases_of_name, cases_of_plugin, run
 
 HOOKS = """
 from zoo import HookedComponent, hookimpl
@@ -157,6 +157,21 @@ def test_arguments_in_the_marker_and_the_command(plugin):
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["outcomes"][0]["name"] == "plain(hidden_dim=7)"
+
+
+def test_arguments_for_what_takes_none(install):
+    done = CliRunner().invoke(app, ["check", "resnet50-clip", "--arg", "x=1"])
+    assert str(done.exception) == (
+        "the model 'resnet50-clip' is checked without arguments, and got x; what it is made of is in "
+        "its spec"
+    )
+    install(
+        "zoo-pairs", {"zoo.datasets": {"pairs": "zoo_pairs:make"}}, {"zoo_pairs.py": "make = 1"}
+    )
+    with pytest.raises(ArgumentError, match="the dataset 'pairs' is checked without arguments"):
+        cases_of_name("pairs", args={"size": 3})
+    with pytest.raises(ArgumentError, match="and got size"):
+        cases_of_factory("dataset", list, {"size": 3})
 
 
 def test_a_family_is_refused_with_names_of_members():

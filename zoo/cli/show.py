@@ -28,37 +28,38 @@ def show(
     """Show a model's resolved spec, origins and parameter counts, or what a component takes."""
     from zoo.spec_layers import is_spec_file
 
-    components = [] if is_spec_file(name) else _components(name)
-    if components:
-        data = [_of_component(component, name) for component in components]
-        if as_json:
-            print_json(data)
-        for entry in [] if as_json else data:
-            _print_component(name, entry)
-        return
-    data_of_model = _of_model(name, overrides_from(changes), modes)
+    found = [] if is_spec_file(name) else _found(name)
+    components = [each for each in found if each.kind != "models"]
+    is_model = not components or len(components) < len(found)
+    if (changes or modes) and not is_model:
+        kinds = " and ".join(describe(each.kind) for each in components)
+        raise typer.BadParameter(f"--set and --modes are for models, and {name!r} is a {kinds}")
+    data = [_of_component(component, name) for component in components]
+    of_model = _of_model(name, overrides_from(changes), modes) if is_model else {}
+    if of_model and data:
+        of_model["components"] = data
     if as_json:
-        print_json(data_of_model)
+        print_json(of_model or data)
         return
-    _print_model(data_of_model)
+    if of_model:
+        _print_model(of_model)
     if modes:
-        print_counts_by_mode(data_of_model["modes"])
+        print_counts_by_mode(of_model["modes"])
+    for entry in data:
+        _print_component(name, entry)
 
 
-def _components(name: str) -> list[Component]:
-    """The components of this name; none if it is a model's."""
+def _found(name: str) -> list[Component]:
+    """The model and the components of this name."""
     names = catalog()
     found: list[Component] = []
     known: list[str] = []
     for kind in KINDS:
         known += [names.shown_name(component) for component in names.select(kind)]
         try:
-            match = names.find(kind, name)
+            found.append(names.find(kind, name).component)
         except UnknownNameError:
             continue
-        if kind == "models":
-            return []
-        found.append(match.component)
     if not found:
         raise UnknownNameError(f"nothing is called {name!r}.{suggestion(name, known)}")
     return found

@@ -13,6 +13,8 @@ from typing import Any
 from zoo.assembly import Plan, plan
 from zoo.errors import ZooError
 from zoo.registry import Catalog
+from zoo.registry.component import Origin
+from zoo.registry.distributions import version_is_code
 from zoo.spec import ModelSpec
 from zoo.weights.address import address_of, fetched
 from zoo.weights.read import sha256_of
@@ -47,7 +49,7 @@ def _parts(planned: Plan, spec: ModelSpec) -> dict[str, Any]:
     local: dict[str, str] = {
         path: _code(found.load())
         for path, found in planned.components.items()
-        if found.root.origin.layer in ("user file", "session")
+        if not _versioned(found.root.origin)
     }
     for side in planned.sides:
         address = address_of(getattr(spec, side).weights)
@@ -75,8 +77,13 @@ def _model(name: str | None, where: str, names: Catalog) -> Any:
     return said | {"trained": trained.sha256} if trained else said
 
 
+def _versioned(origin: Origin) -> bool:
+    """Whether the version in an origin stands for the code behind it."""
+    return origin.layer == "built-in" or (origin.layer == "plugin" and version_is_code(origin.name))
+
+
 def _code(factory: Callable[..., Any]) -> str:
-    """The hash of the file that has a factory's code; of one typed in a session, never the same."""
+    """The hash of the file that has a factory's code; where there is no such file, never the same."""
     try:
         file = inspect.getsourcefile(factory)
     except TypeError:

@@ -16,7 +16,7 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
-from zoo.data.augmentation import Augmentation, ColourJitter, Crop, Erasing, RandAugment
+from zoo.augmentation import Augmentation, ColourJitter, Crop, Erasing, RandAugment
 from zoo.data.held import Held
 from zoo.data.pictures import Box, open_picture, read_part
 from zoo.data.randaugment import randaugment

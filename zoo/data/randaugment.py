@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-from zoo.data.augmentation import RandAugment
+from zoo.augmentation import RandAugment
 
 __all__ = ["OPERATIONS", "randaugment"]
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
+from zoo.augmentation import Augmentation
 from zoo.clip import CLIP
-from zoo.data.augmentation import Augmentation
 from zoo.data.pairs import Pair
 from zoo.errors import DataError, LossError, TrainingError
 from zoo.evaluation.judge import Judge

@@ -19,6 +19,7 @@ from zoo.registry.component import (
     as_kind,
     check_name,
     describe,
+    normalised,
 )
 from zoo.registry.hooks import components_of_hooks
 from zoo.registry.names import Catalog, Match
@@ -114,6 +115,13 @@ def load_catalog(allow: Iterable[str] | None = None, *, seconds: float | None = 
             reason = (
                 f"the {describe(component.kind)} name {component.name!r} is built in and cannot be "
                 f"replaced by a plugin; it answers to {other!r}"
+            )
+            failures.append(_failure(component, reason))
+        family = table[component.kind].get(f"{normalised(component.origin.name)}/*", ())
+        if family and family[0].origin.layer == "built-in":
+            reason = (
+                f"its distribution is called as the family {family[0].name!r}, which is built in and "
+                f"has all names of that form; it answers to {component.name!r} alone"
             )
             failures.append(_failure(component, reason))
         table[component.kind][component.name] = (*claims, component)

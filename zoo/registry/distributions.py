@@ -5,12 +5,18 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import Distribution, EntryPoint, MetadataPathFinder, distributions
+from importlib.metadata import (
+    Distribution,
+    EntryPoint,
+    MetadataPathFinder,
+    PackageNotFoundError,
+    distributions,
+)
 from pathlib import Path
 
 from zoo.registry.component import Origin, normalised, one_line
 
-__all__ = ["Installed", "installed"]
+__all__ = ["Installed", "installed", "version_is_code"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,19 @@ def installed(groups: Sequence[str]) -> list[Installed]:
             each = replace(each, entries=(), part="second copy", fault=_hidden(each, known))
         found.append(each)
     return found
+
+
+def version_is_code(name: str) -> bool:
+    """Whether a distribution's version stands for its code: it was installed as an index has it.
+
+    What came from a folder (editable or not), a repository or a file says so in `direct_url.json`,
+    and its code may change under one version; what no installer wrote has no `RECORD`.
+    """
+    try:
+        found = Distribution.from_name(name)
+    except PackageNotFoundError:
+        return False
+    return found.read_text("RECORD") is not None and found.read_text("direct_url.json") is None
 
 
 def _all() -> list[Distribution]:

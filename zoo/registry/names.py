@@ -32,6 +32,9 @@ class Catalog:
     def find(self, kind: Kind, name: str) -> Match:
         """The component behind `name`, `family/rest` or `distribution/name`.
 
+        Where a distribution is called as a family is, a family of plugins comes after what the
+        distribution offers, and any other one before.
+
         Raises:
             UnknownNameError: nothing has this name; the message has the nearest one.
             AmbiguousNameError: two distributions have it.
@@ -86,8 +89,9 @@ class Catalog:
         if not slash or not rest or rest == "*":
             return []
         family = _winners(table.get(f"{prefix}/*", ()))
-        if family:
-            return [Match(component, rest) for component in family]
+        of_family = [Match(component, rest) for component in family]
+        if family and family[0].origin.layer != "plugin":
+            return of_family
         found = []
         for component in (each for claims in table.values() for each in claims):
             if normalised(component.origin.name) != normalised(prefix):
@@ -96,7 +100,7 @@ class Catalog:
                 found.append(Match(component))
             elif component.is_family and rest.startswith(component.name[:-1]):
                 found.append(Match(component, rest[len(component.name) - 1 :]))
-        return found
+        return found or of_family
 
     def _unknown(self, kind: Kind, name: str) -> str:
         table = {component.name: component for component in self.select(kind)}

@@ -14,7 +14,7 @@ from zoo.registry.component import Component, Kind, describe
 from zoo.registry.deprecation import warn_if_deprecated
 from zoo.registry.names import Catalog
 
-__all__ = ["Resolved", "arguments_of", "bind", "resolve"]
+__all__ = ["Resolved", "Unresolved", "arguments_of", "bind", "resolve"]
 
 
 @dataclass(frozen=True)
@@ -103,10 +103,21 @@ def resolve(
         weights = weights or match.component.weights
 
 
+@dataclass(frozen=True)
+class Unresolved:
+    """In place of a parameter's annotation: one written as text that cannot be evaluated."""
+
+    text: str
+    reason: str
+
+
 def arguments_of(
     factory: Callable[..., Any], reserved: frozenset[str] = frozenset(), *, family: bool = False
 ) -> dict[str, inspect.Parameter]:
     """The arguments that a spec may give to a factory, with annotations evaluated.
+
+    An annotation that cannot be evaluated is an `Unresolved`, for no argument may ever be given that
+    has one: types that are imported for type checkers only are usual.
 
     Args:
         reserved: names to leave out.
@@ -114,14 +125,37 @@ def arguments_of(
     """
     try:
         signature = inspect.signature(factory, eval_str=True)
-    except NameError:  # an annotation that exists for type checkers only
-        signature = inspect.signature(factory)
+    except Exception:  # whatever a text may raise; which one it is can be told one by one
+        signature = _evaluated_apart(factory)
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     return {
         name: parameter
         for name, parameter in list(signature.parameters.items())[int(family) :]
         if parameter.kind in named and name not in reserved
     }
+
+
+def _evaluated_apart(factory: Callable[..., Any]) -> inspect.Signature:
+    """Its signature, each annotation evaluated by itself, where its code is."""
+    signature = inspect.signature(factory)
+    code = factory.__init__ if inspect.isclass(factory) else factory
+    names = getattr(inspect.unwrap(code), "__globals__", {})
+
+    def evaluated(text: object) -> object:
+        if not isinstance(text, str):
+            return text
+        try:
+            return eval(text, names)
+        except Exception as error:
+            return Unresolved(text, f"{type(error).__name__}: {error}")
+
+    return signature.replace(
+        parameters=[
+            each.replace(annotation=evaluated(each.annotation))
+            for each in signature.parameters.values()
+        ],
+        return_annotation=signature.empty,
+    )
 
 
 def bind(
@@ -143,6 +177,7 @@ def bind(
 
     Raises:
         ArgumentError: an unknown, missing or mistyped argument; the message has its path.
+        PluginError: an argument is given whose annotation is no type that can be resolved.
     """
     known = arguments_of(factory, reserved, family=resolved.root.is_family)
     title = f"{describe(resolved.component.kind)} {resolved.component.name!r}"
@@ -180,17 +215,30 @@ def _typed(value: object, annotation: Any, where: str) -> Any:
         text = json.dumps(value, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ArgumentError(f"{where}: {value!r} is not a value that a spec can hold") from error
-    if annotation is inspect.Parameter.empty or isinstance(annotation, str):
+    if annotation is inspect.Parameter.empty:
         return value
+    if isinstance(annotation, Unresolved):
+        raise PluginError(_unresolved(where, annotation.text, annotation.reason))
     from pydantic import TypeAdapter, ValidationError
     from pydantic.errors import PydanticSchemaGenerationError
 
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(annotation)
+        adapter.rebuild()  # which says what is missing, where anything is
     except PydanticSchemaGenerationError:
         return value
+    except Exception as error:  # a part of it in quotes, or code of its own that fails
+        reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        raise PluginError(_unresolved(where, str(annotation), reason)) from error
     try:
         return adapter.validate_json(text, strict=True)
     except ValidationError as error:
         said = error.errors()[0]["msg"]
         raise ArgumentError(f"{where}: {said[0].lower()}{said[1:]}, not {value!r}") from error
+
+
+def _unresolved(where: str, annotation: str, reason: str) -> str:
+    return (
+        f"{where} annotates it as {annotation!r}, which cannot be resolved ({reason}); annotate it "
+        "with a type that its module has when it is imported, without quotes inside"
+    )

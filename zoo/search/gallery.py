@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from zoo.clip import CLIP, evaluating
+from zoo.clip import CLIP
 from zoo.data.pairs import Pair
 from zoo.errors import DataError, TowerError
-from zoo.training.features import Progress, image_features
+from zoo.evaluation.embeddings import embed_pictures
+from zoo.training.features import Progress
 
 __all__ = ["Gallery", "Hit"]
-
-
-_AT_ONCE = 4096
-"""Rows of features in memory."""
 
 
 @dataclass(frozen=True)
@@ -38,19 +33,12 @@ class Gallery:
     ) -> None:
         if not pairs:
             raise DataError("there are no pictures to search")
-        tower: Any = model.image_encoder
-        if tower is None:
+        if model.image_encoder is None:
             raise TowerError("search takes both towers; build the model with both")
         self.model = model
         self.pairs = list(pairs)
-        features = image_features(model, [pair.picture for pair in pairs], progress)
-        device = next(tower.parameters()).device
-        with evaluating(tower), torch.no_grad():
-            embeds = [
-                tower.project(features[rows].to(device)).float().cpu()
-                for rows in torch.split(torch.arange(len(features)), _AT_ONCE)
-            ]
-        self.embeds: Float[Tensor, "count dim"] = torch.cat(embeds)
+        pictures = [pair.picture for pair in pairs]
+        self.embeds: Float[Tensor, "count dim"] = embed_pictures(model, pictures, progress)
 
     def search(self, text: str, count: int = 12) -> list[Hit]:
         """The pictures nearest to a text, best first.

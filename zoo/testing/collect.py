@@ -12,12 +12,13 @@ from importlib.metadata import distribution as installed
 from typing import Any, Literal
 
 from zoo.errors import (
+    ArgumentError,
     DeprecatedNameWarning,
     RegistryError,
     UnknownNameError,
     suggestion,
 )
-from zoo.registry import KINDS, Catalog, Component, Kind, as_kind, load_catalog
+from zoo.registry import KINDS, Catalog, Component, Kind, as_kind, describe, load_catalog
 from zoo.registry.component import normalised
 from zoo.registry.resolve import resolve
 from zoo.testing.case import Case, Check, Subject, checks, require
@@ -67,10 +68,16 @@ def checks_of(kind: str) -> tuple[Check, ...]:
 def cases_of_factory(
     kind: str, factory: Callable[..., Any], args: Mapping[str, Any] | None = None
 ) -> list[Case]:
-    """The cases of an encoder, a head, a loss or a dataset that need not be registered."""
+    """The cases of an encoder, a head, a loss or a dataset that need not be registered.
+
+    Raises:
+        ArgumentError: arguments for a dataset.
+        RegistryError: a model, which has no factory.
+    """
     found, name = as_kind(kind), getattr(factory, "__name__", "factory")
     if found == "models":
         raise RegistryError("a named model is data and has no factory; check it by its name")
+    _check_takes_arguments(found, name, args or {})
     if found == "datasets":
         return _cases(DatasetSubject(name, lambda: factory))
     return _cases(ComponentSubject(found, name, lambda: factory, dict(args or {})))
@@ -87,6 +94,7 @@ def cases_of_name(
     Raises:
         UnknownNameError: nothing has it.
         RegistryError: it is a family of names.
+        ArgumentError: arguments for a model or a dataset.
     """
     names = load_catalog()
     kinds = [as_kind(kind)] if kind else list(KINDS)
@@ -128,6 +136,7 @@ def cases_of_plugin(
     Raises:
         RegistryError: no such plugin is installed, or `expected` names no case, or `examples` no
             component.
+        ArgumentError: arguments for a model or a dataset.
     """
     try:
         installed(distribution)
@@ -165,7 +174,17 @@ def _cases(subject: Subject) -> list[Case]:
     return [Case(subject, check) for check in _CHECKS[subject.kind]]
 
 
+def _check_takes_arguments(kind: Kind, name: str, args: Mapping[str, Any]) -> None:
+    if args and kind in ("models", "datasets"):
+        instead = "; what it is made of is in its spec" if kind == "models" else ""
+        raise ArgumentError(
+            f"the {describe(kind)} {name!r} is checked without arguments, and got "
+            f"{', '.join(args)}{instead}"
+        )
+
+
 def _cases_of(names: Catalog, component: Component, example: Example) -> list[Case]:
+    _check_takes_arguments(component.kind, example.name, example.args)
     shown = replace(example, name=example.name.removeprefix(f"{component.origin.name}/")).title
     if component.kind == "models":
         return _cases(ModelSubject(shown, example.name, names))

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from zoo.errors import ZooError
-from zoo.registry.resolve import arguments_of
+from zoo.registry.resolve import Unresolved, arguments_of
 from zoo.testing import elsewhere
 from zoo.testing.case import CheckFailed, NotApplicable, require
 from zoo.testing.subject import ComponentSubject, difference, made, quietly, same
@@ -34,6 +34,10 @@ def arguments(subject: ComponentSubject) -> None:
     known = arguments_of(subject.factory, RESERVED, family=subject.rest is not None)
     bare = [name for name, each in known.items() if each.annotation is inspect.Parameter.empty]
     require(not bare, f"without a type, these arguments cannot be checked: {', '.join(bare)}")
+    for name, each in known.items():
+        found = each.annotation
+        if isinstance(found, Unresolved):
+            raise CheckFailed(f"the type of {name!r}, {found.text!r}, fails: {found.reason}")
     try:
         subject.make(no_such_argument=1)
     except (TypeError, ZooError):
