@@ -154,6 +154,22 @@ def test_from_the_hubs_cache(bert_in_hub_cache):
     assert create("somebody/bert").pooling == "mean"
 
 
+def test_a_folder_here_takes_the_place_of_no_revision(bert, bert_in_hub_cache):
+    """Of a repository's name, as `git clone` leaves it in the working folder."""
+    shutil.copytree(bert, "somebody/bert")
+    source = create("somebody/bert", pooling="cls", revision="main").weights_source
+    assert (source.source, source.revision) == ("somebody/bert", "abc123")
+    assert create("somebody/bert").weights_source.is_local
+    with pytest.raises(
+        ArgumentError, match=r"'./somebody/bert' is a folder, which has no revision"
+    ):
+        create("./somebody/bert", revision="abc123")
+    with pytest.raises(
+        WeightsError, match="'somebody/bert' cannot be loaded: nothing of it is cached"
+    ):
+        create("somebody/bert", revision="other")
+
+
 def test_a_half_filled_cache_is_not_enough(bert_in_hub_cache):
     for name in ("tokenizer.json", "vocab.txt"):
         (bert_in_hub_cache / "snapshots" / "abc123" / name).unlink(missing_ok=True)

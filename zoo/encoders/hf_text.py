@@ -93,7 +93,7 @@ def create(
     Args:
         weights: `default` (the repository's), the address of a state dict of the same architecture,
             or None for random ones.
-        revision: commit, branch or tag of the repository.
+        revision: commit, branch or tag of the repository; a folder has none.
         pooling: `mean` over tokens, `cls` (the first), `last`, or `eos`. When not given, the
             repository's own: CLIP and SigLIP pool themselves, sentence-transformers folders say
             which, causal models take the last token, others the mean.
@@ -101,7 +101,8 @@ def create(
         saved_files: config and tokenizer of a saved model.
 
     Raises:
-        ArgumentError: the pooling or context length does not fit the model.
+        ArgumentError: the pooling or context length does not fit the model, or a folder is given a
+            revision.
         WeightsError: a file is missing or damaged, or weights do not fit.
     """
     address = address_of(weights)
