@@ -20,7 +20,7 @@ from transformers import (
 from standins import write_clip_tokenizer
 from zoo.encoders.hf_text import create
 from zoo.encoders.pooling import pool
-from zoo.errors import ArgumentError, WeightsError
+from zoo.errors import ArgumentError, DataError, WeightsError
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "cat", "dog", "pizza"]
 
@@ -88,6 +88,23 @@ def test_the_last_token_is_the_default_for_causal_models(gpt2):
     assert encoder.pooling == "last"
     assert encoder.out_dim == 8
     assert encoder.context_length == 30
+
+
+def test_pooling_at_the_end_needs_a_tokenizer_that_ends_texts(gpt2, bert):
+    config = json.loads((gpt2 / "config.json").read_text())
+    (gpt2 / "config.json").write_text(json.dumps(config | {"eos_token_id": 49407}))
+    encoder = create(str(gpt2), pooling="eos").eval()
+    tokens = encoder.tokenizer(["a cat", "a dog and a cat with pizza"])
+    with torch.no_grad():  # the last token is the end token
+        assert torch.equal(encoder(**tokens), create(str(gpt2)).eval()(**tokens))
+    config = json.loads((bert / "config.json").read_text())
+    for name in ("[PAD]", "[CLS]"):  # never among a text's tokens, and at its beginning
+        end = WORDS.index(name)
+        (bert / "config.json").write_text(json.dumps(config | {"eos_token_id": end}))
+        with pytest.raises(
+            ArgumentError, match=rf"does not end texts with the end token of its config \({end}\)"
+        ):
+            create(str(bert), pooling="eos")
 
 
 def test_a_tokenizer_without_padding_gets_some(gpt2):
@@ -199,6 +216,13 @@ def test_pooling_by_position_whichever_side_is_padded(pooling, positions):
     found = pool(STATES, IDS, MASK, pooling, eos_token_id=9)
     expected = torch.stack([STATES[row, position] for row, position in enumerate(positions)])
     assert torch.equal(found, expected)
+
+
+def test_without_an_end_token_nothing_is_pooled():
+    with pytest.raises(
+        DataError, match=r"input_ids: row 1 has no end token \(6\), and the encoder"
+    ):
+        pool(STATES, IDS, MASK, "eos", eos_token_id=6)
 
 
 def test_mean_pooling_leaves_padding_out():
