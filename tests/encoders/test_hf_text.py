@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from transformers import (
 
 from standins import write_clip_tokenizer
 from zoo.encoders.hf_text import create
-from zoo.encoders.pooling import pool
+from zoo.encoders.pooling import Pooling, pool
 from zoo.errors import ArgumentError, DataError, WeightsError
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "cat", "dog", "pizza"]
@@ -216,6 +217,19 @@ def test_pooling_by_position_whichever_side_is_padded(pooling, positions):
     found = pool(STATES, IDS, MASK, pooling, eos_token_id=9)
     expected = torch.stack([STATES[row, position] for row, position in enumerate(positions)])
     assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("pooling", get_args(Pooling))
+def test_pooling_is_exported_for_batches_of_any_size(pooling):
+    class Pool(torch.nn.Module):
+        def forward(self, states, ids, mask):
+            return pool(states, ids, mask, pooling, eos_token_id=9)
+
+    given = (STATES, IDS, MASK)
+    batch = torch.export.Dim("batch", min=1, max=64)
+    exported = torch.export.export(Pool(), given, dynamic_shapes=({0: batch},) * 3).module()
+    four = tuple(torch.cat([each, each]) for each in given)
+    assert torch.equal(exported(*four), Pool()(*four))
 
 
 def test_without_an_end_token_nothing_is_pooled():

@@ -61,7 +61,7 @@ def pool(
     else:
         steps = torch.arange(attention_mask.shape[1], device=states.device)
         position = (attention_mask * steps).argmax(1)
-    return states[torch.arange(len(states), device=states.device), position]
+    return states[torch.arange(states.shape[0], device=states.device), position]
 
 
 def default_pooling(files: HubFiles, model_type: str) -> Pooling:
