@@ -26,7 +26,7 @@ from zoo.weights.source import source_of
 if TYPE_CHECKING:
     from zoo.assembly import Call, Plan, Side
 
-__all__ = ["construct"]
+__all__ = ["check_device", "construct"]
 
 
 def construct(
@@ -47,7 +47,7 @@ def construct(
         SpecError: the device cannot be used here.
         UnknownNameError: an encoder did not take the weights it was given.
     """
-    _check_device(device)
+    check_device(device)
     site = _Site(plan, calls, saved_files, around)
     made = {side: site.tower(side) for side in plan.sides}
     model = CLIP(
@@ -168,7 +168,12 @@ def _provenance(plan: Plan, made: Mapping[Side, Any]) -> dict[str, Any]:
     return provenance
 
 
-def _check_device(device: str | torch.device) -> None:
+def check_device(device: str | torch.device) -> None:
+    """Raise unless tensors can be made there.
+
+    Raises:
+        SpecError: there is no such device here, or nothing is called so.
+    """
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:

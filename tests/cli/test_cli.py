@@ -6,7 +6,9 @@ import sys
 
 import pytest
 
+import zoo
 from zoo.cli.main import main
+from zoo.data.pairs import ImageTextDataset
 
 MINE = 'base = "resnet50-clip"\nimage.encoder = "timm/test_resnet"\n'
 
@@ -216,6 +218,14 @@ def test_schema(zoo_command):
         (["show", "linear", "--modes"], 2, "--set and --modes are for models"),
         (["show", "linear", "--set", "args.bias=false"], 2, "--set and --modes are for models"),
         (["train", "resnet50-clip"], 2, "Missing option"),
+        (
+            ["train", "resnet50-clip", "--data", "coco", "--device", "toaster"],
+            1,
+            "error: the device 'toaster' cannot be used here",
+        ),
+        (["cache", "prune", "--older-than", "nan"], 2, "a number of days is 0 or more, not nan"),
+        (["cache", "prune", "--older-than", "inf"], 2, "a number of days is 0 or more, not inf"),
+        (["cache", "prune", "--older-than", "-1"], 2, "a number of days is 0 or more, not -1.0"),
         (["shwo"], 2, "No such command"),
         (["list", "--jsn"], 2, "No such option"),
     ],
@@ -234,6 +244,19 @@ def test_an_existing_folder_is_found_before_any_work(zoo_command, tmp_path):
     status, _, err = zoo_command("train", "resnet50-clip", "--data", "coco")
     assert status == 1
     assert "holds a run already; go on with it by --resume (resume=True in code), replace it" in err
+
+
+def test_quickstart_replaces_a_run_only_when_told(zoo_command, user_registry, tmp_path):
+    user_registry('[models.starter-clip]\nbase = "resnet50-clip"')
+    zoo.register("dataset", "openmoji", lambda: ImageTextDataset("openmoji", {"train": []}, "", ""))
+    (tmp_path / "night").mkdir()
+    (tmp_path / "night" / "run.json").write_text("{}")
+    status, _, err = zoo_command("quickstart", "night")
+    assert status == 1
+    assert "night: holds a run already; replace it by --overwrite, or choose another folder" in err
+    status, _, err = zoo_command("quickstart", "night", "--overwrite")
+    assert status == 1
+    assert "the dataset 'openmoji' is empty" in err
 
 
 def test_what_plugins_say_is_shown_as_it_is(zoo_command, install):

@@ -7,6 +7,7 @@ import pytest
 import shades
 import torch
 
+import layouts
 import zoo
 import zoo_tiny
 from zoo.cli.main import main
@@ -93,6 +94,21 @@ def test_tables(zoo_eval, saved, colours):
 def test_a_registered_dataset_is_for_retrieval(zoo_eval, saved, colours):
     zoo.register("dataset", "mine", lambda: class_folders(colours))
     assert "image to text" in zoo_eval("tiny", "--data", "mine", "--split", "train")[1]
+
+
+def test_a_table_is_opened_as_for_training(zoo_eval, saved, tmp_path):
+    """With its splits: of twelve pictures, the eight that are for test."""
+    layouts.folder(tmp_path / "made" / "images", 12)
+    rows = [(f"{n:04}.jpg", f"picture {n}", "test" if n % 3 else "train") for n in range(12)]
+    layouts.table(tmp_path / "made" / "pairs.csv", ("shown", "said", "split"), rows)
+    words = ["tiny", "--data", "made", "--image-column", "shown", "--caption-column", "said"]
+    status, out, err = zoo_eval(*words, "--images", "made/images", "--json")
+    assert status == 0, err
+    result = json.loads(out)
+    assert (result["pictures"], result["retrieval"]["captions"]) == (8, 8)
+    assert "zero_shot" not in result
+    status, _, err = zoo_eval("tiny", "--data", "made/images", "--image-column", "shown")
+    assert (status, "made/images is a folder of classes, which has no table" in err) == (1, True)
 
 
 @pytest.mark.parametrize(

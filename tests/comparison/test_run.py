@@ -228,3 +228,9 @@ def test_a_split_that_is_not_there(grid, data, tmp_path):
     with pytest.raises(DataError, match="no split 'valid'"):
         run_cells(cells, open_dataset(data), ResultFolder(tmp_path / "cells"))
     assert list((tmp_path / "cells").iterdir()) == []
+
+
+def test_a_device_that_is_not_here_is_an_error_before_any_cell(grid, data, tmp_path):
+    cells, results = resolve_cells(grid(grid=TWO)), ResultFolder(tmp_path / "cells")
+    with pytest.raises(SpecError, match="the device 'toaster' cannot be used here"):
+        run_cells(cells, open_dataset(data), results, device="toaster")

@@ -3,7 +3,7 @@
 import pytest
 from PIL import Image
 
-from zoo.data.class_folders import class_folders
+from zoo.data.class_folders import class_folders, is_class_folders
 from zoo.errors import DataError
 
 
@@ -31,16 +31,30 @@ def test_classes_without_splits(tmp_path):
 
 
 def test_splits(tmp_path):
-    put(tmp_path / "train" / "ant" / "1.png", tmp_path / "val" / "ant" / "2.png")
+    for split, name in (("training", "1.png"), ("Val", "2.png")):
+        put(tmp_path / split / "ant" / name, tmp_path / split / "bee" / name)
     dataset = class_folders(str(tmp_path))
-    assert [each.picture.name for each in dataset.split("train")] == ["1.png"]
-    assert [each.picture.name for each in dataset.split("validation")] == ["2.png"]
-    put(tmp_path / "bee" / "1.png")
-    with pytest.raises(DataError, match="train, val and bee side by side: are these splits, or"):
+    assert {each.picture.name for each in dataset.split("train")} == {"1.png"}
+    assert {each.picture.name for each in dataset.split("validation")} == {"2.png"}
+    assert [each.concept for each in dataset.split("train")] == ["ant", "bee"]
+    put(tmp_path / "wasp" / "1.png")
+    with pytest.raises(
+        DataError, match="training, Val and wasp side by side: are these splits, or"
+    ):
         class_folders(tmp_path)
     put(tmp_path / "valid" / "ant" / "1.png")
     with pytest.raises(DataError, match="two folders are of the split 'validation'"):
         class_folders(tmp_path)
+
+
+@pytest.mark.parametrize("file", ["pairs.csv", "deeper/0000.TAR", "captions_val.json"])
+def test_a_folder_with_data_is_none_of_classes(tmp_path, file):
+    put(tmp_path / "images" / "1.png")
+    assert is_class_folders(tmp_path)
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).touch()
+    assert not is_class_folders(tmp_path)
+    assert not is_class_folders(tmp_path / file)
 
 
 def test_refusals(tmp_path):
@@ -50,4 +64,9 @@ def test_refusals(tmp_path):
         class_folders(tmp_path)
     (tmp_path / "ant").mkdir()
     with pytest.raises(DataError, match="ant: no picture of this class is here"):
+        class_folders(tmp_path)
+    put(tmp_path / "ant" / "1.png")
+    with pytest.raises(
+        DataError, match="all pictures are in one folder, 'ant', and classes are at"
+    ):
         class_folders(tmp_path)

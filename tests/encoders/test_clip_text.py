@@ -6,7 +6,9 @@ import pytest
 import torch
 
 import zoo
-from zoo.encoders.clip_text import create
+from standins import write_clip_tokenizer
+from zoo.encoders.clip_text import REPOSITORY, REVISION, create
+from zoo.weights.hub import hub_files
 
 pytestmark = pytest.mark.long
 
@@ -88,6 +90,14 @@ def test_the_stand_in_has_the_vocabulary_of_clip(clip_in_hub_cache):
         49407,
         2368,
     )
+
+
+def test_a_folder_here_takes_the_place_of_no_pinned_file(clip_in_hub_cache, tmp_path):
+    folder = tmp_path / REPOSITORY
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    write_clip_tokenizer(folder)
+    assert hub_files(REPOSITORY, REVISION, weights=False).folder == clip_in_hub_cache
 
 
 def test_unknown_weights():

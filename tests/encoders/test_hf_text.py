@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -19,8 +20,8 @@ from transformers import (
 
 from standins import write_clip_tokenizer
 from zoo.encoders.hf_text import create
-from zoo.encoders.pooling import pool
-from zoo.errors import ArgumentError, WeightsError
+from zoo.encoders.pooling import Pooling, pool
+from zoo.errors import ArgumentError, DataError, WeightsError
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "cat", "dog", "pizza"]
 
@@ -90,6 +91,23 @@ def test_the_last_token_is_the_default_for_causal_models(gpt2):
     assert encoder.context_length == 30
 
 
+def test_pooling_at_the_end_needs_a_tokenizer_that_ends_texts(gpt2, bert):
+    config = json.loads((gpt2 / "config.json").read_text())
+    (gpt2 / "config.json").write_text(json.dumps(config | {"eos_token_id": 49407}))
+    encoder = create(str(gpt2), pooling="eos").eval()
+    tokens = encoder.tokenizer(["a cat", "a dog and a cat with pizza"])
+    with torch.no_grad():  # the last token is the end token
+        assert torch.equal(encoder(**tokens), create(str(gpt2)).eval()(**tokens))
+    config = json.loads((bert / "config.json").read_text())
+    for name in ("[PAD]", "[CLS]"):  # never among a text's tokens, and at its beginning
+        end = WORDS.index(name)
+        (bert / "config.json").write_text(json.dumps(config | {"eos_token_id": end}))
+        with pytest.raises(
+            ArgumentError, match=rf"does not end texts with the end token of its config \({end}\)"
+        ):
+            create(str(bert), pooling="eos")
+
+
 def test_a_tokenizer_without_padding_gets_some(gpt2):
     (gpt2 / "special_tokens_map.json").write_text('{"eos_token": "<|endoftext|>"}')
     settings = {"tokenizer_class": "GPT2Tokenizer", "eos_token": "<|endoftext|>", "pad_token": None}
@@ -154,6 +172,22 @@ def test_from_the_hubs_cache(bert_in_hub_cache):
     assert create("somebody/bert").pooling == "mean"
 
 
+def test_a_folder_here_takes_the_place_of_no_revision(bert, bert_in_hub_cache):
+    """Of a repository's name, as `git clone` leaves it in the working folder."""
+    shutil.copytree(bert, "somebody/bert")
+    source = create("somebody/bert", pooling="cls", revision="main").weights_source
+    assert (source.source, source.revision) == ("somebody/bert", "abc123")
+    assert create("somebody/bert").weights_source.is_local
+    with pytest.raises(
+        ArgumentError, match=r"'./somebody/bert' is a folder, which has no revision"
+    ):
+        create("./somebody/bert", revision="abc123")
+    with pytest.raises(
+        WeightsError, match="'somebody/bert' cannot be loaded: nothing of it is cached"
+    ):
+        create("somebody/bert", revision="other")
+
+
 def test_a_half_filled_cache_is_not_enough(bert_in_hub_cache):
     for name in ("tokenizer.json", "vocab.txt"):
         (bert_in_hub_cache / "snapshots" / "abc123" / name).unlink(missing_ok=True)
@@ -183,6 +217,26 @@ def test_pooling_by_position_whichever_side_is_padded(pooling, positions):
     found = pool(STATES, IDS, MASK, pooling, eos_token_id=9)
     expected = torch.stack([STATES[row, position] for row, position in enumerate(positions)])
     assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("pooling", get_args(Pooling))
+def test_pooling_is_exported_for_batches_of_any_size(pooling):
+    class Pool(torch.nn.Module):
+        def forward(self, states, ids, mask):
+            return pool(states, ids, mask, pooling, eos_token_id=9)
+
+    given = (STATES, IDS, MASK)
+    batch = torch.export.Dim("batch", min=1, max=64)
+    exported = torch.export.export(Pool(), given, dynamic_shapes=({0: batch},) * 3).module()
+    four = tuple(torch.cat([each, each]) for each in given)
+    assert torch.equal(exported(*four), Pool()(*four))
+
+
+def test_without_an_end_token_nothing_is_pooled():
+    with pytest.raises(
+        DataError, match=r"input_ids: row 1 has no end token \(6\), and the encoder"
+    ):
+        pool(STATES, IDS, MASK, "eos", eos_token_id=6)
 
 
 def test_mean_pooling_leaves_padding_out():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
@@ -117,10 +118,22 @@ def verify(as_json: AsJson = False) -> None:
         )
 
 
+def _number_of_days(said: float) -> float:
+    if not 0 <= said < math.inf:
+        raise typer.BadParameter(f"a number of days is 0 or more, not {said}")
+    return said
+
+
 @cache.command()
 def prune(
     days: Annotated[
-        float, typer.Option("--older-than", metavar="DAYS", help="What was not used for so long.")
+        float,
+        typer.Option(
+            "--older-than",
+            metavar="DAYS",
+            help="What was not used for so long.",
+            callback=_number_of_days,
+        ),
     ] = 90.0,
     dry_run: Annotated[bool, typer.Option(help="Only show what would go.")] = False,
     as_json: AsJson = False,

@@ -13,6 +13,7 @@ from zoo.cli.options import AsJson, Overrides
 from zoo.errors import DataError
 
 if TYPE_CHECKING:
+    from zoo.data.columns import Columns
     from zoo.data.pairs import ImageTextDataset
     from zoo.evaluation.bootstrap import Estimate, Resampling
     from zoo.evaluation.classification import Classification
@@ -26,9 +27,14 @@ _SHOWN_SIMILAR = 10
 def evaluate(
     model: Annotated[str, typer.Argument(help="A saved model, a named one, or a spec file.")],
     data: Annotated[
-        str, typer.Option(help="A dataset, by name or path, or a folder with a folder a class.")
+        str, typer.Option(help="What zoo train takes, or a folder with a folder a class.")
     ],
     split: Annotated[str, typer.Option(help="Of the dataset.")] = "test",
+    image_column: Annotated[str | None, typer.Option(help="Of pictures, in a table.")] = None,
+    caption_column: Annotated[str | None, typer.Option(help="Of captions, in a table.")] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of a table's pictures, if not its own.")
+    ] = None,
     retrieval: Annotated[bool, typer.Option("--retrieval", help="Pictures and captions.")] = False,
     zero_shot: Annotated[bool, typer.Option("--zero-shot", help="Classes by their names.")] = False,
     linear_probe: Annotated[
@@ -71,15 +77,16 @@ def evaluate(
         "linear_probe": linear_probe,
         "knn": knn,
     }
+    from zoo.data.columns import Columns
     from zoo.evaluation.bootstrap import Resampling
     from zoo.evaluation.prompts import load_prompts
 
     how, template = Resampling(draws, level, seed), load_prompts(prompts)
     if folder is not None and folder.exists() and not folder.is_dir():
         raise DataError(f"{folder}: not a folder, and the pictures go into one")
+    dataset, of_classes = _opened(data, Columns(image_column, caption_column), images)
     if not any(asked.values()):
-        asked["zero_shot" if _is_classes(data) else "retrieval"] = True
-    dataset = _dataset(data)
+        asked["zero_shot" if of_classes else "retrieval"] = True
     dataset.split(split)  # before any work
 
     from zoo.cli.progress import progress_bars
@@ -144,17 +151,17 @@ def evaluate(
     _print(result)
 
 
-def _dataset(name: str) -> ImageTextDataset:
-    from zoo.data.class_folders import class_folders
+def _opened(name: str, columns: Columns, images: Path | None) -> tuple[ImageTextDataset, bool]:
+    """The dataset that `zoo train` opens, or a folder of classes; and whether it is one."""
+    from zoo.data.class_folders import class_folders, is_class_folders
+    from zoo.data.columns import Columns
     from zoo.data.sources import open_dataset
 
-    return class_folders(name) if _is_classes(name) else open_dataset(name)
-
-
-def _is_classes(name: str) -> bool:
-    """Whether this is a folder without captions: one with a folder a class."""
-    folder = Path(name)
-    return folder.is_dir() and not any(folder.rglob("metadata.*")) and not any(folder.glob("*.tar"))
+    if not is_class_folders(name):
+        return open_dataset(name, columns, images=images), False
+    if columns != Columns() or images is not None:
+        raise DataError(f"{name} is a folder of classes, which has no table with columns to name")
+    return class_folders(name), True
 
 
 def _precision(said: str) -> Literal["auto", "fp32", "bf16"]:

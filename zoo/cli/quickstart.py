@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from zoo.cli.console import err
-from zoo.errors import UnknownNameError
+from zoo.errors import FolderError, UnknownNameError
 from zoo.registry import catalog
 
 __all__ = ["quickstart"]
@@ -22,6 +22,7 @@ def quickstart(
     folder: Annotated[Path, typer.Argument(help="Of the run, and of the picture.")] = Path(
         "zoo-quickstart"
     ),
+    overwrite: Annotated[bool, typer.Option(help="Replace a run that is there.")] = False,
 ) -> None:
     """Train starter-clip on OpenMoji, search with it, and draw what it found. Under three minutes."""
     from zoo.cli.search import search_and_draw
@@ -41,9 +42,12 @@ def quickstart(
                 f"({error})"
             ) from error
     run, picture = RunFolder(folder), folder / "search.png"
-    if run.holds_run:
-        err().print(f"replacing an earlier quickstart in {folder}")
-    train_and_save(MODEL, DATA, folder, overwrite=run.holds_run)
+    if run.holds_run and not overwrite:
+        raise FolderError(
+            f"{folder}: holds a run already; replace it by --overwrite, or choose another folder: "
+            "zoo quickstart FOLDER"
+        )
+    train_and_save(MODEL, DATA, folder, overwrite=overwrite)
     model = run.model
     search_and_draw(model, QUERIES, DATA, split=None, count=6, grid=picture)
     console = err()

@@ -61,6 +61,7 @@ def train_and_save(
 
     from zoo.cli.display import Display
     from zoo.cli.training_data import opened
+    from zoo.construction import check_device
     from zoo.data.columns import Columns
     from zoo.data.fingerprint import fingerprint
     from zoo.evaluation.judge import Judge
@@ -75,6 +76,7 @@ def train_and_save(
     from zoo.training.start import take_start
     from zoo.training.teacher import load_teacher
 
+    check_device(device)
     accelerator = make_accelerator(torch.device(device))
     if accelerator.num_processes > 1:
         device = str(accelerator.device)

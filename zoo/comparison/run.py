@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from zoo.clip import CLIP, evaluating
 from zoo.comparison.cells import Cell, data_key
 from zoo.comparison.results import Cost, Ranks, Result, ResultFolder
+from zoo.construction import check_device
 from zoo.data.pairs import ImageTextDataset, Pair
 from zoo.errors import ZooError, first_line
 from zoo.evaluation.judge import Judge
@@ -54,7 +55,9 @@ def run_cells(
 
     Raises:
         DataError: a split that cells need is not there; none was started.
+        SpecError: the device cannot be used here; none was started.
     """
+    check_device(device)
     tell = watch or (lambda number, result: None)
     prints: dict[tuple[str, ...], str] = {}
     for cell in cells:

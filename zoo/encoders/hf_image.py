@@ -76,11 +76,11 @@ def create(
 
     Args:
         weights: `default` (the repository's), or None for random ones.
-        revision: commit, branch or tag of the repository.
+        revision: commit, branch or tag of the repository; a folder has none.
         saved_files: configs of a saved model.
 
     Raises:
-        ArgumentError: the repository has a model of another kind.
+        ArgumentError: the repository has a model of another kind, or a folder is given a revision.
         WeightsError: a file is missing or damaged, or weights do not fit.
     """
     if weights not in (None, "default"):

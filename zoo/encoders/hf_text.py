@@ -93,7 +93,7 @@ def create(
     Args:
         weights: `default` (the repository's), the address of a state dict of the same architecture,
             or None for random ones.
-        revision: commit, branch or tag of the repository.
+        revision: commit, branch or tag of the repository; a folder has none.
         pooling: `mean` over tokens, `cls` (the first), `last`, or `eos`. When not given, the
             repository's own: CLIP and SigLIP pool themselves, sentence-transformers folders say
             which, causal models take the last token, others the mean.
@@ -101,7 +101,8 @@ def create(
         saved_files: config and tokenizer of a saved model.
 
     Raises:
-        ArgumentError: the pooling or context length does not fit the model.
+        ArgumentError: the pooling or context length does not fit the model, or a folder is given a
+            revision.
         WeightsError: a file is missing or damaged, or weights do not fit.
     """
     address = address_of(weights)
@@ -129,11 +130,6 @@ def create(
     pools = type(backbone).__name__ in _OWN_POOLING or config.model_type == DUAL
     if pooling is None and not pools:
         pooling = default_pooling(small, own.model_type)
-    if pooling == "eos" and _first(getattr(own, "eos_token_id", None)) is None:
-        raise ArgumentError(
-            f"the text encoder 'hf/{repository}' has no end token in its config, so pooling 'eos' "
-            f"cannot work; choose {', '.join(each for each in get_args(Pooling) if each != 'eos')}"
-        )
     limit = context_limit(small, backbone)
     if context_length is not None and not 0 < context_length <= limit:
         raise ArgumentError(
@@ -151,6 +147,8 @@ def create(
     )
     if saved_files is not None:
         tokenizer.keep()
+    if pooling == "eos":
+        _check_ends(tokenizer, _first(getattr(own, "eos_token_id", None)), repository)
     decided = {"revision": files.revision} if files.revision else {}
     return HFTextEncoder(backbone, pooling, tokenizer, source, decided)
 
@@ -158,6 +156,22 @@ def create(
 def examples() -> list[str]:
     """A small encoder that many use, for the kit."""
     return ["hf/sentence-transformers/all-MiniLM-L6-v2"]
+
+
+def _check_ends(tokenizer: HFTokenizer, end: int | None, repository: str) -> None:
+    """Refuse a tokenizer that ends no text, as GPT-2's, or marks both its ends alike, as OPT's."""
+    fault = "has no end token in its config"
+    if end is not None:
+        tokens = tokenizer(["a", "a " * tokenizer.context_length])  # one of them is cut
+        rows = zip(tokens["input_ids"], tokens["attention_mask"], strict=True)
+        texts = [ids[mask.bool()].tolist() for ids, mask in rows]
+        if all(end in text and text[0] != end for text in texts):
+            return
+        fault = f"has a tokenizer that does not end texts with the end token of its config ({end})"
+    raise ArgumentError(
+        f"the text encoder 'hf/{repository}' {fault}, so pooling 'eos' cannot work; choose "
+        f"{', '.join(each for each in get_args(Pooling) if each != 'eos')}"
+    )
 
 
 def _first(token: int | list[int] | None) -> int | None:

@@ -10,7 +10,7 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
 )
 
-from zoo.errors import ArgumentError, WeightsError
+from zoo.errors import ArgumentError, DataError, WeightsError
 from zoo.weights.hub import HubFiles, read_json
 
 __all__ = ["Pooling", "default_pooling", "pool"]
@@ -40,18 +40,28 @@ def pool(
     Args:
         pooling: `mean` over the tokens that are not padding; `cls`, the first of them; `last`, the
             last of them; `eos`, the first end token.
+
+    Raises:
+        DataError: a text has no end token to pool at; not looked for in compiled or exported code.
     """
     if pooling == "mean":
         mask = attention_mask.unsqueeze(-1).to(states.dtype)
         return (states * mask).sum(1) / mask.sum(1).clamp(min=1)
     if pooling == "eos":
-        position = ((input_ids == eos_token_id) & (attention_mask > 0)).int().argmax(1)
+        ends = (input_ids == eos_token_id) & (attention_mask > 0)
+        if not torch.compiler.is_compiling() and not ends.any(1).all():
+            row = int(ends.any(1).int().argmin())
+            raise DataError(
+                f"input_ids: row {row} has no end token ({eos_token_id}), and the encoder pools there; "
+                "tokenize with the encoder's own tokenizer"
+            )
+        position = ends.int().argmax(1)
     elif pooling == "cls":
         position = attention_mask.int().argmax(1)
     else:
         steps = torch.arange(attention_mask.shape[1], device=states.device)
         position = (attention_mask * steps).argmax(1)
-    return states[torch.arange(len(states), device=states.device), position]
+    return states[torch.arange(states.shape[0], device=states.device), position]
 
 
 def default_pooling(files: HubFiles, model_type: str) -> Pooling:

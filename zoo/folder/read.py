@@ -14,6 +14,7 @@ from zoo.folder.parts import parts_of
 from zoo.folder.small_files import check_inside, small_files_in
 from zoo.folder.swap import standing
 from zoo.weights.bounds import building_for, sizes_in
+from zoo.weights.hub import PATHS, local_folder
 from zoo.weights.read import load_strictly, read_tensors, sha256_of, state_sha256
 
 if TYPE_CHECKING:
@@ -135,17 +136,17 @@ def _check_inside_too(folder: Path, manifest: Manifest, saved_files: Mapping[str
             )
         family, _, place = tower.encoder.name.partition("/")
         whole = part.stored and f"{side}.encoder" in saved_files
-        if family == "hf" and not whole and _is_local(place):
+        if family == "hf" and not whole and _is_local(place, tower.encoder.args.get("revision")):
             raise FolderError(
                 f"{where}.encoder: {tower.encoder.name!r} is a folder outside this one; nothing was read"
             )
 
 
-def _is_local(place: str) -> bool:
+def _is_local(place: str, revision: str | None) -> bool:
     """Whether `hf/` would read it from this machine and not as a repository."""
     try:
-        return place.startswith(("/", "~", ".", "\\")) or Path(place).expanduser().is_dir()
-    except (OSError, RuntimeError, ValueError):
+        return place.startswith(PATHS) or local_folder(place, revision) is not None
+    except ValueError:  # no name of anything, or a folder with a revision
         return True
 
 

@@ -47,11 +47,11 @@ def from_huggingface(
 
     Args:
         source: a folder, or a repository `owner/name`.
-        revision: commit, branch or tag of the repository.
+        revision: commit, branch or tag of the repository; a folder has none.
         train: the train mode of both towers.
 
     Raises:
-        ArgumentError: it is a model of another kind.
+        ArgumentError: it is a model of another kind, or a folder is given a revision.
         WeightsError: a file is missing or damaged, or weights do not fit.
     """
     from zoo.encoders.hf_backbone import read_config

@@ -130,7 +130,7 @@ def make_room(needed: int, *, only_check: bool = False) -> None:
 
 def prune(days: float) -> list[FeatureFolder]:
     """What was not used for so long and is not in use, folder by folder."""
-    before = time.time_ns() - int(days * _DAY_NS)
+    before = time.time_ns() - days * _DAY_NS
     found = []
     for folder in folders():
         old = [each for each in folder.shards if each.used_ns < before and not each.in_use]

@@ -9,15 +9,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import WeightsError, first_line
+from zoo.errors import ArgumentError, WeightsError, first_line
 from zoo.weights.record import pin_of, verified
 
 __all__ = [
+    "PATHS",
     "HubFile",
     "HubFiles",
     "hub_file",
     "hub_files",
     "is_small",
+    "local_folder",
     "read_json",
     "weight_files",
     "weight_map",
@@ -35,6 +37,8 @@ _WEIGHTS = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
+PATHS = ("/", "~", ".", "\\")
+"""What no repository's name begins with."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,7 @@ def hub_file(repository: str, names: Iterable[str], revision: str | None = None)
 def hub_files(
     source: str, revision: str | None = None, *, weights: bool = True, tokenizer: bool = True
 ) -> HubFiles:
-    """The files of `source`, a local folder or a repository `owner/name`.
+    """The files of `source`, a local folder or a repository `owner/name`; see `local_folder`.
 
     Looks in the cache first and goes to the network only for what is not there.
 
@@ -126,15 +130,12 @@ def hub_files(
         tokenizer: whether it is needed.
 
     Raises:
+        ArgumentError: a folder is given a revision.
         WeightsError: a file is missing; the message says which, from where, and how to bring it.
     """
-    try:
-        folder = Path(source).expanduser()
-        is_here = folder.is_dir()
-    except (OSError, RuntimeError):  # a name too long for any file, or another user's home
-        is_here = False
-    if is_here:
-        return _checked(folder, source, None, weights, tokenizer)
+    here = local_folder(source, revision)
+    if here is not None:
+        return _checked(here, source, None, weights, tokenizer)
 
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
@@ -149,6 +150,30 @@ def hub_files(
     except (OSError, WeightsError) as cached:
         found = _downloaded(source, revision, weights, tokenizer, cached)
     return _verified(found, weights)
+
+
+def local_folder(source: str, revision: str | None) -> Path | None:
+    """The folder of this machine that `source` is, or None for a repository.
+
+    A name with a revision is a repository's, whatever folder of that name is here.
+
+    Raises:
+        ArgumentError: it can only be a folder, and has a revision.
+    """
+    is_path = source.startswith(PATHS) or source.count("/") > 1
+    if revision is not None and not is_path:
+        return None
+    try:
+        folder = Path(source).expanduser()
+        is_here = folder.is_dir()
+    except (OSError, RuntimeError):  # a name too long for any file, or another user's home
+        return None
+    if is_here and revision is not None:
+        raise ArgumentError(
+            f"{source!r} is a folder, which has no revision {revision!r}; leave the revision out, or "
+            "name a repository as owner/name"
+        )
+    return folder if is_here else None
 
 
 def is_small(name: str) -> bool:
