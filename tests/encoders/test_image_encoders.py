@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -162,6 +163,37 @@ def test_timm_weights(timm_in_hub_cache):
     with torch.no_grad():
         torch.testing.assert_close(whole.get_classifier()(encoder(images)), whole(images))
     assert encoder.weights_source.tag == "r160_in1k"
+
+
+def test_timm_weights_are_of_the_file_that_is_recorded(timm_in_hub_cache, tmp_path, monkeypatch):
+    """Though the repository has a safetensors file besides by now, which timm would prefer."""
+    state = load_file(timm_in_hub_cache)
+    newer = timm_in_hub_cache.rename(tmp_path / "newer.safetensors")
+    save_file({name: tensor + 1 for name, tensor in state.items()}, newer)
+    torch.save(state, timm_in_hub_cache.with_name("pytorch_model.bin"))
+    monkeypatch.setattr(timm.models._hub, "hf_hub_download", lambda *_, **__: str(newer))
+    encoder = timm_image.create("test_resnet")
+    assert (encoder.weights_source.file, encoder.weights_source.revision) == (
+        "pytorch_model.bin",
+        "main-commit",
+    )
+    torch.testing.assert_close(
+        encoder.backbone.state_dict()["conv1.0.weight"], state["conv1.0.weight"]
+    )
+    assert "state_dict" not in encoder.backbone.pretrained_cfg
+
+
+def test_a_compressed_checkpoint_by_url_is_refused():
+    url = timm.get_pretrained_cfg("gcvit_xxtiny").url
+    path = Path(os.environ["TORCH_HOME"], "hub", "checkpoints", url.rpartition("/")[2])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", b"x" * 1000)
+    try:
+        with pytest.raises(WeightsError, match=r"'archive/data.pkl' is compressed"):
+            timm_image.create("gcvit_xxtiny")
+    finally:
+        path.unlink()
 
 
 def test_timm_weights_that_do_not_fit(timm_in_hub_cache):

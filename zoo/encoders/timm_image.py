@@ -16,7 +16,7 @@ from zoo.encoders.image import ImageEncoder
 from zoo.encoders.preprocess import Preprocess
 from zoo.errors import SpecError, UnknownNameError, WeightsError, first_line, suggestion
 from zoo.weights.address import Address, address_of, fetched
-from zoo.weights.claims import check_numbers
+from zoo.weights.claims import check_archive, check_numbers
 from zoo.weights.hub import hub_file, read_json
 from zoo.weights.read import load_strictly, own, read_tensors
 from zoo.weights.record import recorded_if_usable, verified
@@ -119,10 +119,15 @@ def _pretrained(
         overlay = options["pretrained_cfg_overlay"]
         if file.suffix == ".safetensors":  # others it would not read with weights_only
             overlay = {**overlay, "file": str(file), "custom_load": False}
+        elif config.hf_hub_id:  # by itself it would look for another file, at the newest commit
+            overlay = {**overlay, "state_dict": read_tensors(file, mapped=False)}
+        else:  # it reads this one by itself, whatever tables its tensors lie in
+            check_archive(file)
         with unfilled():
-            made = timm.create_model(
+            made: Any = timm.create_model(
                 name, pretrained=True, **{**options, "pretrained_cfg_overlay": overlay}
             )
+        made.pretrained_cfg.pop("state_dict", None)
         check_numbers(made, made.state_dict(), str(file))
         return made, source
     except (OSError, EOFError, pickle.UnpicklingError, SafetensorError, RuntimeError) as error:
