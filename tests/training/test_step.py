@@ -159,6 +159,32 @@ def test_gradients_that_are_not_finite_change_nothing(model, pairs, recipe, clip
     assert torch.equal(weight, before)
 
 
+@pytest.mark.parametrize("broken", [float("inf"), 1.0])
+def test_a_batch_that_is_not_finite_leaves_batch_norms_alone(model, pairs, recipe, broken):
+    """Be it an activation that is infinite, or a gradient."""
+    built = model("full")
+    used = recipe(precision="fp32").filled(heads_only=False)
+    optimizer = make_optimizer(built, used)
+    step = Stepper(built, used, optimizer, make_schedule(optimizer, used, 10))
+    (batch,) = Feed(built, pairs, used).batches(range(1))
+    before = {name: each.clone() for name, each in built.named_buffers()}
+    encoder = built.image_encoder.encoder
+    first = next(each for each in encoder.modules() if isinstance(each, torch.nn.Conv2d))
+    hooks = [
+        first.register_forward_hook(lambda *given: given[2] * broken),
+        next(encoder.parameters()).register_hook(lambda gradient: gradient * float("inf")),
+    ]
+    with pytest.raises(DataError, match=r"the loss is"):
+        step(batch)
+    assert all(torch.equal(each, before[name]) for name, each in built.named_buffers())
+    for hook in hooks:
+        hook.remove()
+    step(batch)
+    after = dict(built.named_buffers())
+    moved = [name for name, each in before.items() if not torch.equal(each, after[name])]
+    assert any("running_mean" in name for name in moved)
+
+
 @pytest.mark.parametrize("changes", [{}, {"loss": "siglip"}])
 def test_a_batch_of_fewer_rows_than_parts(model, pairs, recipe, changes):
     """As when pictures of it cannot be read."""

@@ -25,6 +25,7 @@ from zoo.training.batch_norm import (
     check_batch_norms,
     live_batch_norms,
     set_mode,
+    statistics_back_on_error,
 )
 from zoo.training.cosine import MeanCosine
 from zoo.training.parallel import SingleProcess
@@ -109,9 +110,24 @@ class Stepper:
         """Update the model by one batch.
 
         Raises:
-            DataError: the loss is not finite, or its gradients; nothing was updated.
+            DataError: the loss is not finite, or its gradients; nothing was updated, nor have batch
+                norms taken the batch into their statistics.
         """
         batch = batch.to(self.device)
+        with statistics_back_on_error(self.model):
+            value, norm = self._gradients(batch)
+        rate = self.optimizer.param_groups[0]["lr"]
+        temperature = getattr(self.loss, "temperature", None)
+        self.optimizer.step()
+        self.schedule.step()
+        cosines = (
+            self._cosine.take(side, several=len(batch.counts) > 1) for side in ("image", "text")
+        )
+        clips = self.recipe.optimizer.clip_norm is not None
+        return Outcome(value, norm if clips else None, rate, temperature, *cosines)
+
+    def _gradients(self, batch: Batch) -> tuple[float, float]:
+        """The loss of the whole batch, and the norm of its gradients before they are clipped."""
         self.optimizer.zero_grad()
         parts = self.recipe.accumulation > 1
         with self._norms_over(batch):
@@ -136,14 +152,7 @@ class Stepper:
                 f"learning rate than {self.recipe.optimizer.learning_rate:g}, or "
                 'train.precision = "fp32", may help'
             )
-        rate = self.optimizer.param_groups[0]["lr"]
-        temperature = getattr(self.loss, "temperature", None)
-        self.optimizer.step()
-        self.schedule.step()
-        cosines = (
-            self._cosine.take(side, several=len(batch.counts) > 1) for side in ("image", "text")
-        )
-        return Outcome(value, None if most is None else norm, rate, temperature, *cosines)
+        return value, norm
 
     def _whole(self, batch: Batch) -> Tensor:
         images, texts = self.parallel.embed(batch, "image", "text")
