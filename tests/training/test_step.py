@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from zoo.errors import DataError, SpecError
 from zoo.training.feed import Batch, Feed
@@ -157,6 +158,29 @@ def test_gradients_that_are_not_finite_change_nothing(model, pairs, recipe, clip
     ):
         step(batch)
     assert torch.equal(weight, before)
+
+
+class NoDoubles(TorchDispatchMode):
+    """A device without double precision, as Apple's GPUs are."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        found = function(*args, **(kwargs or {}))
+        if getattr(found, "dtype", None) == torch.float64:
+            raise TypeError(f"{function} gives float64")
+        return found
+
+
+@pytest.mark.parametrize(("parts", "loss"), [(1, "info-nce"), (2, "info-nce"), (2, "siglip")])
+def test_a_step_takes_no_double_precision(model, pairs, recipe, parts, loss):
+    built = model("full", "frozen", {"loss": loss})
+    given = {"batch_norm": "frozen", "precision": "fp32", "accumulation": parts}
+    used = recipe(**given).filled(heads_only=False)
+    optimizer = make_optimizer(built, used)
+    step = Stepper(built, used, optimizer, make_schedule(optimizer, used, 10))
+    (batch,) = Feed(built, pairs, used).batches(range(1))
+    with NoDoubles():
+        found = step(batch)
+    assert -1 <= found.image_cosine <= 1
 
 
 @pytest.mark.parametrize("broken", [float("inf"), 1.0])

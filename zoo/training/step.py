@@ -163,14 +163,14 @@ class Stepper:
     def _summed(self, batch: Batch) -> Tensor:
         texts, give_back = leaf(*self.parallel.embed_part(batch, "text"))
         self._cosine.add("text", texts)
-        total = torch.zeros((), dtype=torch.float64, device=self.device)
+        total = torch.zeros((), device=self.device)
         for rows in self._parts(batch):
             (images,) = self.parallel.embed_part(batch.part(rows), "image")
             self._cosine.add("image", images)
             share = self.loss.over_images(images, texts, rows.start, **self._extras(batch))
             share = share * self._weight(batch)
             self.backward(share)
-            total += share.detach()
+            total = total + share.detach()
         give_back()
         return total
 
