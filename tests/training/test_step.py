@@ -1,5 +1,8 @@
 """A batch in parts gives the gradients of the whole batch; what makes that untrue is refused."""
 
+import random
+
+import numpy as np
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -104,6 +107,21 @@ def test_dropout_is_replayed(model, pairs, recipe):
     assert torch.equal(after, cached_after)
     for name, gradient in whole.items():
         torch.testing.assert_close(parts[name], gradient, rtol=1e-8, atol=1e-10)
+
+
+def test_what_python_and_numpy_drew_is_replayed(model, pairs, recipe):
+    """A network may drop layers, or tokens, by their random numbers."""
+    built = model("full", "full")
+    drawn = []
+
+    def draw(*_):
+        drawn.append((random.random(), np.random.rand()))
+
+    built.image_encoder.encoder.register_forward_hook(draw)
+    given = {"sampling": "pair", "batch_size": 12, "batch_norm": "frozen", "precision": "fp32"}
+    gradients(built, pairs, recipe(accumulation=3, **given))
+    assert len(set(drawn)) == 3
+    assert drawn[3:] == drawn[:3]
 
 
 def test_batch_norm_in_parts_is_refused(model, pairs, recipe):

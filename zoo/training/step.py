@@ -59,9 +59,11 @@ class Stepper:
     memory of one part and the gradients of all:
 
     - Where the loss is a sum over images and the text encoder is frozen, each part's share of the
-      loss is added to the gradients as it comes.
+      loss is added to the gradients as it comes. A temperature that is beyond its bound is the one
+      exception: there, of the parts' gradients for it, those that lead back add up.
     - Else gradients are cached: all parts go through without a graph, the loss gives the gradient of
-      every embedding, and all parts go through again, dropout replayed, to carry it on.
+      every embedding, and all parts go through again, with the same random numbers (Python's, NumPy's
+      and torch's, and so the same dropout), to carry it on.
 
     Source of the second: Gao et al. 2021, arXiv 2101.06983.
 
