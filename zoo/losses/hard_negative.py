@@ -25,8 +25,9 @@ class HardNegativeLoss(nn.Module):
         negative = max((weighted - tau_plus * N * exp(p)) / (1 - tau_plus), N * exp(-1 / t))
         loss     = -log(exp(p) / (exp(p) + negative))
 
-    and the mean of image to text and text to image. `beta` 0 and `tau_plus` 0 make it InfoNCE, and
-    `tau_plus` 0 alone the form that image-text pretraining uses (HN-NCE with alpha 1).
+    and the mean of image to text and text to image. `beta` 0 and `tau_plus` 0 make it InfoNCE where each
+    pair has one positive, and `tau_plus` 0 alone the form that image-text pretraining uses (HN-NCE with
+    alpha 1).
 
     With `image_ids` or `text_ids`, pair (i, j) is a positive too where both have the same image or
     the same text: p is the mean over positives, and none of them is a negative.
