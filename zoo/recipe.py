@@ -185,8 +185,8 @@ class Recipe(_Data):
     )
     sampling: Literal["pair", "concept"] | None = Field(
         None,
-        description="An epoch holds every pair, or one random pair of every concept; when not given, "
-        "concept, or pair of a stream.",
+        description="An epoch goes through every pair, or one random pair of every concept, but for what "
+        "does not fill its last batch; when not given, concept, or pair of a stream.",
     )
     stream: bool = Field(
         False, description="Read the data as a stream, of which no list is held in memory."

@@ -5,7 +5,11 @@ import itertools
 import pytest
 
 from zoo.cli import progress
+from zoo.cli.display import Display
 from zoo.cli.progress import Pace, progress_bars
+from zoo.clip import CLIP
+from zoo.recipe import Recipe
+from zoo.training.observer import Start
 
 
 @pytest.fixture
@@ -46,3 +50,23 @@ def test_long_work_without_a_terminal(clock, capsys):
         "image features  11/20",
         "image features  16/20",
     ]
+
+
+@pytest.mark.parametrize(
+    ("used", "said"),
+    [
+        (512, []),
+        (
+            300,
+            [
+                "batch   300 pairs a step: train.batch_size is 512, and there are no more concepts to "
+                "draw"
+            ],
+        ),
+    ],
+)
+def test_a_batch_that_is_smaller_than_asked(capsys, used, said):
+    recipe = Recipe(batch_size=512).filled(heads_only=True)
+    with progress_bars() as (bars, _):
+        Display(bars, "validation").on_start(Start(CLIP(None, None), recipe, 10, 1, used))
+    assert capsys.readouterr().err.splitlines() == said

@@ -78,6 +78,30 @@ def test_fewer_landmarks_than_pictures(data, which):
     torch.testing.assert_close(head(tensor(features)), tensor(expected), atol=2e-4, rtol=2e-4)
 
 
+def test_a_device_without_double_precision(data, monkeypatch):
+    """What is solved there is solved on the CPU."""
+    shown, targets, _ = data
+    torch.manual_seed(0)
+    heads = {
+        "whiten": (WhitenHead(in_dim=12, out_dim=12), ()),
+        "kernel": (KernelHead(in_dim=12, out_dim=5, landmarks=40), (tensor(targets),)),
+        "few": (KernelHead(in_dim=12, out_dim=5, landmarks=14), (tensor(targets),)),
+    }
+    expected = {}
+    for name, (head, given) in heads.items():
+        head.fit(tensor(shown), *given)
+        expected[name] = {key: each.clone() for key, each in head.named_buffers()}
+
+    def refused(tensor):
+        raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
+
+    monkeypatch.setattr(torch.Tensor, "double", refused)
+    for name, (head, given) in heads.items():
+        head.fit(tensor(shown), *given)
+        for key, buffer in head.named_buffers():
+            torch.testing.assert_close(buffer, expected[name][key], atol=0, rtol=0)
+
+
 def test_what_was_shown_is_found_again(data):
     shown, targets, _ = data
     head = KernelHead(in_dim=12, out_dim=5, landmarks=40, ridge=1e-3)

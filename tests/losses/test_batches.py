@@ -1,6 +1,8 @@
 """Batches that a loss cannot take, and what it says."""
 
 import inspect
+import math
+import re
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from zoo.losses.decoupled import DecoupledLoss
 from zoo.losses.distillation import DistillationLoss
 from zoo.losses.hard_negative import HardNegativeLoss
 from zoo.losses.info_nce import InfoNCELoss
+from zoo.losses.siglip import SigLIPLoss
 
 ROWS = torch.eye(4)
 
@@ -32,11 +35,21 @@ ROWS = torch.eye(4)
             r"image_ids is torch.int64 of shape \(3,\), and has to be one whole number for each of 4",
         ),
         ({"text_ids": torch.ones(4)}, r"text_ids is torch.float32 of shape \(4,\), and has to be"),
+        ({"text_ids": [0, 1, 2, 3]}, "text_ids is a list, and has to be a tensor"),
+        (
+            {"text_embeds": ROWS[:, :3]},
+            "image_embeds has 4 dimensions and text_embeds 3; heads of one embedding_dim bring both to",
+        ),
+        (
+            {"image_embeds": ROWS[0]},
+            r"image_embeds has the shape \(4,\), and a loss takes a row for each pair: \(pairs, dim",
+        ),
     ],
 )
-def test_rows_that_do_not_fit(given, said):
+def test_batches_that_do_not_fit(given, said):
+    unchecked = inspect.unwrap(gather_batch)
     with pytest.raises(LossError, match=said):
-        gather_batch(**{"image_embeds": ROWS, "text_embeds": ROWS, **given})
+        unchecked(**{"image_embeds": ROWS, "text_embeds": ROWS, **given})
 
 
 @pytest.mark.parametrize(
@@ -69,6 +82,30 @@ def test_distillation_without_a_teacher():
     unchecked = inspect.unwrap(DistillationLoss.forward)
     with pytest.raises(LossError, match="teacher_text_embeds has 3 rows for 4 pairs"):
         unchecked(loss, ROWS, ROWS, teacher_image_embeds=ROWS, teacher_text_embeds=ROWS[:3])
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "said"),
+    [
+        (InfoNCELoss, {"label_smoothing": 1.5}, "input should be less than 1"),
+        (InfoNCELoss, {"label_smoothing": math.nan}, "input should be"),
+        (InfoNCELoss, {"max_scale": -5.0}, "input should be greater than 0"),
+        (SigLIPLoss, {"temperature": 0.0}, "input should be greater than 0"),
+        (SigLIPLoss, {"bias": math.inf}, "input should be a finite number"),
+        (DecoupledLoss, {"temperature": -0.1}, "input should be greater than 0"),
+        (HardNegativeLoss, {"beta": -2.0}, "input should be greater than or equal to 0"),
+        (HardNegativeLoss, {"tau_plus": 1.0}, "input should be less than 1"),
+        (DistillationLoss, {"weight": 5.0}, "input should be less than or equal to 1"),
+        (DistillationLoss, {"teacher_temperature": 0.0}, "input should be greater than 0"),
+    ],
+)
+def test_arguments_out_of_their_range(kind, given, said):
+    """In code as in a spec."""
+    ((name, value),) = given.items()
+    with pytest.raises(
+        ArgumentError, match=re.escape(f"{kind.__name__}({name}={value!r}): {said}")
+    ):
+        kind(**given)
 
 
 @pytest.mark.parametrize("kind", [DecoupledLoss, HardNegativeLoss, DistillationLoss])

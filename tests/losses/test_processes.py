@@ -29,16 +29,23 @@ def unit(seed, dim=5):
     return F.normalize(torch.randn(COUNT, dim, dtype=torch.float64, generator=random), dim=-1)
 
 
+MIXED = {  # equal ones in one process and across processes
+    "image_ids": torch.tensor([0, 1, 2, 3, 0, 4, 5, 6, 7, 7, 0]),
+    "text_ids": torch.tensor([0, 1, 1, 3, 4, 5, 6, 1, 8, 9, 0]),
+}
+ALIKE = {"text_ids": torch.tensor([0, 0, 0, 1, 2, 3, 4, 5, 5, 5, 5])}
+"""The first and the last of three processes have one caption, and so no negative of their own."""
+
+
 @pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize(
-    ("processes", "with_ids"), [(2, True), (3, False), (3, True)], ids=["2, ids", "3", "3, ids"]
+    ("processes", "ids"),
+    [(2, MIXED), (3, {}), (3, MIXED), (3, ALIKE)],
+    ids=["2, ids", "3", "3, ids", "3, one caption a share"],
 )
-def test_as_one_process(name, processes, with_ids):
+def test_as_one_process(name, processes, ids):
     loss = LOSSES[name].double()
-    more = {}
-    if with_ids:  # equal ones in one process and across processes
-        more["image_ids"] = torch.tensor([0, 1, 2, 3, 0, 4, 5, 6, 7, 7, 0])
-        more["text_ids"] = torch.tensor([0, 1, 1, 3, 4, 5, 6, 1, 8, 9, 0])
+    more = dict(ids)
     if isinstance(loss, DistillationLoss):
         more |= {"teacher_image_embeds": unit(3, 7), "teacher_text_embeds": unit(4, 7)}
     inputs = [unit(seed).requires_grad_() for seed in (1, 2)]

@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+import shades
 import torch
 
 from zoo.errors import TrainingError
@@ -97,18 +98,22 @@ def test_what_a_wild_rate_throws_away_stops_a_run(model, pairs, recipe):
     assert np.mean(losses[-10:]) > 0.25 + np.mean(losses[:5])
 
 
-def test_a_rate_that_is_too_low(model, pairs, recipe):
-    said, _ = advised(model(), pairs, recipe, steps=80, optimizer={"learning_rate": 1e-8})
+@pytest.mark.parametrize(("batch_size", "used"), [(4, 4), (512, len(shades.COLOURS))])
+def test_a_rate_that_is_too_low(model, pairs, recipe, batch_size, used):
+    """Guessing is among the pairs of a step, which are no more than there are concepts."""
+    slow = {"learning_rate": 1e-8}
+    said, run = advised(model(), pairs, recipe, steps=80, batch_size=batch_size, optimizer=slow)
+    assert (run.start.recipe.batch_size, run.start.batch_size) == (batch_size, used)
     (advice,) = said.values()
     assert not advice.stops
     assert (advice.since, advice.step) == (20, 39)
     assert re.match(
-        r"Since step 20 the loss has not been below what guessing gives: 2\.\d+ on average, where "
-        r"guessing among 4 pairs has 1.39. See with zoo train --overfit-batch whether the model can "
-        r"learn one batch. If it can, raise train.optimizer.learning_rate from 1e-08 to 1e-07, and look",
+        r"Since step 20 the loss has not been below what guessing gives: \d\.\d+ on average, where "
+        rf"guessing among {used} pairs has {math.log(used):.3g}. See with "
+        r"zoo train --overfit-batch whether the model can learn one batch. If it can, raise "
+        r"train.optimizer.learning_rate from 1e-08 to 1e-07, and look",
         advice.text,
     )
-    assert f"{math.log(4):.3g}" == "1.39"
 
 
 def test_a_temperature_at_its_bound_is_told_once(model, pairs, recipe):
@@ -187,7 +192,7 @@ def test_a_resumed_run_says_the_same(model, pairs, recipe, tmp_path):
         kept = json.loads(json.dumps(guards.state_dict()))
         guards = Guards(again.append, file)
         guards.load_state_dict(kept)
-        guards.on_start(Start(start.model, start.recipe, start.steps, 3, step.number - 1))
+        guards.on_start(Start(start.model, start.recipe, start.steps, 3, 4, step.number - 1))
         guards.on_step(step)
     assert again == list(said.values())
     assert read_advice(file) == again

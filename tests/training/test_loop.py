@@ -208,6 +208,19 @@ def test_what_cannot_train(model, pairs, recipe):
         train(model(), pairs, recipe(steps=5, schedule={"warmup": 50}))
 
 
+@pytest.mark.parametrize("mode", ["head", {"last": 1}])
+def test_what_was_unfrozen_by_hand_is_refused(model, pairs, recipe, mode):
+    """A tower runs what it was built with as frozen without gradients, whatever a parameter asks for."""
+    built = model(mode)
+    built.image_encoder.encoder.requires_grad_(True)
+    with pytest.raises(
+        SpecError,
+        match=r"^image\.encoder\.\S+ requires a gradient, and gets none: its tower was built with "
+        r"image\.encoder\S* frozen; say what trains as the spec does, with image\.train = { last = 2 }",
+    ):
+        train(built, pairs, recipe())
+
+
 def test_a_loss_that_is_not_finite_updates_nothing(model, pairs, recipe):
     exploding = model()
     exploding.loss.logit_scale.data.fill_(float("nan"))

@@ -1,7 +1,11 @@
 """A batch in parts gives the gradients of the whole batch; what makes that untrue is refused."""
 
+import random
+
+import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from zoo.errors import DataError, SpecError
 from zoo.training.feed import Batch, Feed
@@ -105,6 +109,21 @@ def test_dropout_is_replayed(model, pairs, recipe):
         torch.testing.assert_close(parts[name], gradient, rtol=1e-8, atol=1e-10)
 
 
+def test_what_python_and_numpy_drew_is_replayed(model, pairs, recipe):
+    """A network may drop layers, or tokens, by their random numbers."""
+    built = model("full", "full")
+    drawn = []
+
+    def draw(*_):
+        drawn.append((random.random(), np.random.rand()))
+
+    built.image_encoder.encoder.register_forward_hook(draw)
+    given = {"sampling": "pair", "batch_size": 12, "batch_norm": "frozen", "precision": "fp32"}
+    gradients(built, pairs, recipe(accumulation=3, **given))
+    assert len(set(drawn)) == 3
+    assert drawn[3:] == drawn[:3]
+
+
 def test_batch_norm_in_parts_is_refused(model, pairs, recipe):
     from zoo.training.loop import train
 
@@ -157,6 +176,55 @@ def test_gradients_that_are_not_finite_change_nothing(model, pairs, recipe, clip
     ):
         step(batch)
     assert torch.equal(weight, before)
+
+
+class NoDoubles(TorchDispatchMode):
+    """A device without double precision, as Apple's GPUs are."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        found = function(*args, **(kwargs or {}))
+        if getattr(found, "dtype", None) == torch.float64:
+            raise TypeError(f"{function} gives float64")
+        return found
+
+
+@pytest.mark.parametrize(("parts", "loss"), [(1, "info-nce"), (2, "info-nce"), (2, "siglip")])
+def test_a_step_takes_no_double_precision(model, pairs, recipe, parts, loss):
+    built = model("full", "frozen", {"loss": loss})
+    given = {"batch_norm": "frozen", "precision": "fp32", "accumulation": parts}
+    used = recipe(**given).filled(heads_only=False)
+    optimizer = make_optimizer(built, used)
+    step = Stepper(built, used, optimizer, make_schedule(optimizer, used, 10))
+    (batch,) = Feed(built, pairs, used).batches(range(1))
+    with NoDoubles():
+        found = step(batch)
+    assert -1 <= found.image_cosine <= 1
+
+
+@pytest.mark.parametrize("broken", [float("inf"), 1.0])
+def test_a_batch_that_is_not_finite_leaves_batch_norms_alone(model, pairs, recipe, broken):
+    """Be it an activation that is infinite, or a gradient."""
+    built = model("full")
+    used = recipe(precision="fp32").filled(heads_only=False)
+    optimizer = make_optimizer(built, used)
+    step = Stepper(built, used, optimizer, make_schedule(optimizer, used, 10))
+    (batch,) = Feed(built, pairs, used).batches(range(1))
+    before = {name: each.clone() for name, each in built.named_buffers()}
+    encoder = built.image_encoder.encoder
+    first = next(each for each in encoder.modules() if isinstance(each, torch.nn.Conv2d))
+    hooks = [
+        first.register_forward_hook(lambda *given: given[2] * broken),
+        next(encoder.parameters()).register_hook(lambda gradient: gradient * float("inf")),
+    ]
+    with pytest.raises(DataError, match=r"the loss is"):
+        step(batch)
+    assert all(torch.equal(each, before[name]) for name, each in built.named_buffers())
+    for hook in hooks:
+        hook.remove()
+    step(batch)
+    after = dict(built.named_buffers())
+    moved = [name for name, each in before.items() if not torch.equal(each, after[name])]
+    assert any("running_mean" in name for name in moved)
 
 
 @pytest.mark.parametrize("changes", [{}, {"loss": "siglip"}])

@@ -45,6 +45,13 @@ class Display(Observer):
         self.pace = self.pace or Pace()
         self._began = self._since = time.monotonic()
         self._done = start.done
+        asked = start.recipe
+        if start.batch_size != asked.batch_size:
+            self.bars.console.print(
+                f"batch   {start.batch_size:,} pairs a step: train.batch_size is {asked.batch_size:,}, "
+                f"and there are no more {asked.sampling}s to draw",
+                soft_wrap=True,
+            )
         if start.done:
             over = ", which was the last" if start.done == start.steps else f" of {start.steps:,}"
             self.bars.console.print(f"resumed after step {start.done:,}{over}", soft_wrap=True)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zoo.errors import ArgumentError
+from zoo.heads.exact import exact
 
 __all__ = ["Which", "chosen_rows", "compare", "evened", "main_axes", "ridge_values"]
 
@@ -31,13 +32,13 @@ def main_axes(centred: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The directions of the most variance, as columns, each with its largest entry positive; and the
     spread along each, where the first has 1.
     """
-    exact = centred.double()
-    variances, axes = torch.linalg.eigh(exact.T @ exact)
+    points = exact(centred)
+    variances, axes = torch.linalg.eigh(points.T @ points)
     spread = variances[-count:].flip(0).clamp(min=0).sqrt()
     axes = axes[:, -count:].flip(1)
     largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))
-    signed = (axes * largest.sign()).to(centred.dtype)
-    return signed, (spread / spread[0].clamp(min=1e-12)).to(centred.dtype)
+    signed = (axes * largest.sign()).to(centred)
+    return signed, (spread / spread[0].clamp(min=1e-12)).to(centred)
 
 
 def chosen_rows(rows: int, landmarks: int, which: Which, device: torch.device) -> Tensor:
@@ -64,19 +65,20 @@ def ridge_values(
     Raises:
         ArgumentError: the ridge is too small for what numbers can tell apart.
     """
-    points, landmarks, wanted = points.double(), landmarks.double(), targets.double()
+    points, landmarks, goals = exact(points), exact(landmarks), exact(targets)
     system = compare(landmarks, landmarks, gamma)
     if len(landmarks) == len(points):
         system.diagonal().add_(ridge)
+        wanted = goals
     else:
         system *= ridge
         system.diagonal().add_(ridge * 1e-4)  # the kernel alone may be singular
-        wanted = wanted.new_zeros(len(landmarks), targets.shape[1])
+        wanted = goals.new_zeros(len(landmarks), goals.shape[1])
         for start in range(0, len(points), _ROWS_AT_ONCE):
             rows = slice(start, start + _ROWS_AT_ONCE)
             compared = compare(points[rows], landmarks, gamma)
             system += compared.T @ compared
-            wanted += compared.T @ targets[rows].double()
+            wanted += compared.T @ goals[rows]
     factor, failed = torch.linalg.cholesky_ex(system)
     if failed:
         raise ArgumentError(
@@ -84,4 +86,4 @@ def ridge_values(
             "solved; take more of either"
         )
     values: Tensor = torch.cholesky_solve(wanted, factor)
-    return values.to(targets.dtype)
+    return values.to(targets)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from zoo.arguments import Share
 from zoo.errors import ArgumentError
+from zoo.heads.exact import exact
 
 __all__ = ["WhitenHead", "turned_up"]
 
@@ -53,7 +54,7 @@ class WhitenHead(nn.Module):
     @torch.no_grad()
     def fit(self, features: Float[Tensor, "rows dim"]) -> None:
         """Find centre and axes of the features."""
-        points = F.normalize(features.double(), dim=1)
+        points = F.normalize(exact(features), dim=1)
         mean = points.mean(0)
         variances, axes = torch.linalg.eigh((points - mean).T @ (points - mean))
         spread = variances.clamp(min=0).sqrt()

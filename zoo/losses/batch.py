@@ -51,8 +51,19 @@ def gather_batch(
         first: the pair that the first image belongs to, for a micro-batch of images.
 
     Raises:
-        LossError: numbers of rows do not fit.
+        LossError: shapes or ids do not fit.
     """
+    for name, embeds in (("image_embeds", image_embeds), ("text_embeds", text_embeds)):
+        if embeds.ndim != 2:
+            raise LossError(
+                f"{name} has the shape {tuple(embeds.shape)}, and a loss takes a row for each pair: "
+                "(pairs, dimensions)"
+            )
+    if image_embeds.shape[1] != text_embeds.shape[1]:
+        raise LossError(
+            f"image_embeds has {image_embeds.shape[1]} dimensions and text_embeds {text_embeds.shape[1]}; "
+            "heads of one embedding_dim bring both to one space"
+        )
     count = text_embeds.shape[0]
     if first is None and image_embeds.shape[0] != count:
         raise LossError(
@@ -66,7 +77,11 @@ def gather_batch(
             f"images {begin} to {begin + image_embeds.shape[0] - 1} are not all of a batch of {count} pairs"
         )
     for name, ids in (("image_ids", image_ids), ("text_ids", text_ids)):
-        if ids is not None and (ids.shape != (count,) or ids.is_floating_point()):
+        if ids is None:
+            continue
+        if not isinstance(ids, Tensor):
+            raise LossError(f"{name} is a {type(ids).__name__}, and has to be a tensor")
+        if ids.shape != (count,) or ids.is_floating_point():
             raise LossError(
                 f"{name} is {ids.dtype} of shape {tuple(ids.shape)}, and has to be one whole number for "
                 f"each of {count} pairs"

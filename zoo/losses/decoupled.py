@@ -3,7 +3,7 @@
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from zoo.arguments import PositiveFloat
+from zoo.arguments import PositiveFloat, in_range
 from zoo.losses.batch import check_negatives, gather_batch
 from zoo.losses.softmax import directions
 from zoo.losses.temperature import bounded_scale, logit_scale, temperature_of
@@ -30,7 +30,8 @@ class DecoupledLoss(nn.Module):
         max_scale: upper bound of the inverse temperature.
 
     Raises:
-        LossError: a pair has no negative, numbers of rows or ids do not fit, or a second derivative
+        ArgumentError: an argument is out of its range.
+        LossError: a pair has no negative, shapes or ids do not fit, or a second derivative
             is asked for.
 
     Source: Yeh et al. 2022, arXiv 2110.06848, equation 6, with the batch of the other side as
@@ -39,6 +40,7 @@ class DecoupledLoss(nn.Module):
 
     claims = ("splits-over-processes", "minimum-at-simplex")
 
+    @in_range
     def __init__(
         self,
         *,

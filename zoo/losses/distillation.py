@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from zoo.arguments import PositiveFloat, Share
+from zoo.arguments import PositiveFloat, Share, in_range
 from zoo.errors import LossError
 from zoo.losses.batch import Batch, gather_batch
 from zoo.losses.gather import gather_rows
@@ -37,7 +37,8 @@ class DistillationLoss(nn.Module):
         max_scale: upper bound of the student's inverse temperature.
 
     Raises:
-        LossError: there are no teacher embeddings, numbers of rows or ids do not fit, or a second
+        ArgumentError: an argument is out of its range.
+        LossError: there are no teacher embeddings, shapes or ids do not fit, or a second
             derivative is asked for.
 
     Source: Vasu et al. 2024 (MobileCLIP), arXiv 2311.17049, section 3.2; Wu et al. 2023 (TinyCLIP),
@@ -46,6 +47,7 @@ class DistillationLoss(nn.Module):
 
     claims = ("splits-over-processes",)
 
+    @in_range
     def __init__(
         self,
         *,

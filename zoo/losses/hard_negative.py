@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from zoo.arguments import NonNegativeFloat, PositiveFloat, Probability
+from zoo.arguments import NonNegativeFloat, PositiveFloat, Probability, in_range
 from zoo.losses.batch import Batch, check_negatives, gather_batch
 from zoo.losses.softmax import Direction, directions
 from zoo.losses.temperature import bounded_scale, logit_scale, temperature_of
@@ -25,8 +25,9 @@ class HardNegativeLoss(nn.Module):
         negative = max((weighted - tau_plus * N * exp(p)) / (1 - tau_plus), N * exp(-1 / t))
         loss     = -log(exp(p) / (exp(p) + negative))
 
-    and the mean of image to text and text to image. `beta` 0 and `tau_plus` 0 make it InfoNCE, and
-    `tau_plus` 0 alone the form that image-text pretraining uses (HN-NCE with alpha 1).
+    and the mean of image to text and text to image. `beta` 0 and `tau_plus` 0 make it InfoNCE where each
+    pair has one positive, and `tau_plus` 0 alone the form that image-text pretraining uses (HN-NCE with
+    alpha 1).
 
     With `image_ids` or `text_ids`, pair (i, j) is a positive too where both have the same image or
     the same text: p is the mean over positives, and none of them is a negative.
@@ -43,13 +44,15 @@ class HardNegativeLoss(nn.Module):
         max_scale: upper bound of the inverse temperature.
 
     Raises:
-        LossError: a pair has no negative, numbers of rows or ids do not fit, or a second derivative
+        ArgumentError: an argument is out of its range.
+        LossError: a pair has no negative, shapes or ids do not fit, or a second derivative
             is asked for.
 
     Source: Robinson et al. 2021, arXiv 2010.04592, equations 4 and 5 and appendix; for image and
     text Radenovic et al. 2023, arXiv 2301.02280, whose beta is the default.
     """
 
+    @in_range
     def __init__(
         self,
         *,

@@ -5,7 +5,7 @@ from typing import Any
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from zoo.arguments import PositiveFloat, Probability
+from zoo.arguments import PositiveFloat, Probability, in_range
 from zoo.errors import LossError
 from zoo.losses.batch import gather_batch
 from zoo.losses.softmax import directions
@@ -44,12 +44,14 @@ class InfoNCELoss(nn.Module):
         only_image_to_text: leave out the text-to-image half. What is left is a sum over images.
 
     Raises:
-        LossError: numbers of rows or ids do not fit, or a second derivative is asked for.
+        ArgumentError: an argument is out of its range.
+        LossError: shapes or ids do not fit, or a second derivative is asked for.
 
     Source: Radford et al. 2021, arXiv 2103.00020, section 2.5 and figure 3; for several positives
     Khosla et al. 2020, arXiv 2004.11362, equation 2.
     """
 
+    @in_range
     def __init__(
         self,
         *,

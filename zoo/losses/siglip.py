@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from zoo.arguments import FiniteFloat, PositiveFloat
+from zoo.arguments import FiniteFloat, PositiveFloat, in_range
 from zoo.losses.batch import gather_batch
 from zoo.losses.positives import Positives
 from zoo.losses.temperature import logit_scale, temperature_of
@@ -33,7 +33,8 @@ class SigLIPLoss(nn.Module):
         learnable: whether temperature and bias train.
 
     Raises:
-        LossError: numbers of rows or ids do not fit, or a second derivative is asked for.
+        ArgumentError: an argument is out of its range.
+        LossError: shapes or ids do not fit, or a second derivative is asked for.
 
     Source: Zhai et al. 2023, arXiv 2303.15343, equation 1 and algorithm 1.
     """
@@ -41,6 +42,7 @@ class SigLIPLoss(nn.Module):
     claims = ("splits-over-processes",)
     sums_over_images = True
 
+    @in_range
     def __init__(
         self, *, temperature: PositiveFloat = 0.1, bias: FiniteFloat = -10.0, learnable: bool = True
     ) -> None:

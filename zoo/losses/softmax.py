@@ -132,7 +132,9 @@ class _RowsAndColumns:
                 share = gradients[axis * group + 1 + number][tile[axis]].unsqueeze(1 - axis)
                 share = share if power == 1 else share * power
                 first = number == axis == 0
-                torch.sub(powered, log_sum[tile[axis]].unsqueeze(1 - axis), out=room).exp_()
+                # Minus infinity, where other processes have all the negatives: see above.
+                log_sum = log_sum[tile[axis]].clamp(min=self.lowest).unsqueeze(1 - axis)
+                torch.sub(powered, log_sum, out=room).exp_()
                 if first:
                     torch.mul(room, share, out=gradient)
                 else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -14,7 +16,13 @@ from torch.overrides import TorchFunctionMode
 from zoo.errors import SpecError
 from zoo.recipe import Recipe
 
-__all__ = ["WholeBatchNorms", "check_batch_norms", "live_batch_norms", "set_mode"]
+__all__ = [
+    "WholeBatchNorms",
+    "check_batch_norms",
+    "live_batch_norms",
+    "set_mode",
+    "statistics_back_on_error",
+]
 
 
 def set_mode(model: nn.Module, recipe: Recipe) -> None:
@@ -59,6 +67,19 @@ def check_batch_norms(model: nn.Module, recipe: Recipe, *, several: bool) -> Non
             "of all processes, which compiled encoders do not; leave it out, or say "
             'train.batch_norm = "frozen"'
         )
+
+
+@contextmanager
+def statistics_back_on_error(model: nn.Module) -> Iterator[None]:
+    """An error inside leaves the running statistics of live batch norms as they were."""
+    live = [model.get_submodule(name) for name in live_batch_norms(model)]
+    before = [(buffer, buffer.clone()) for module in live for buffer in module.buffers()]
+    try:
+        yield
+    except BaseException:
+        for buffer, value in before:
+            buffer.copy_(value)
+        raise
 
 
 class WholeBatchNorms(TorchFunctionMode):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from zoo.clip import CLIP
+from zoo.clip import CLIP, Tower
 from zoo.data.pairs import Pair
 from zoo.data.stream import Stream
 from zoo.errors import CheckpointError, SpecError, TowerError
@@ -16,16 +16,18 @@ __all__ = ["check_complete", "check_kept", "check_streamed"]
 
 
 def check_complete(model: CLIP) -> None:
-    """Refuse a model without a loss or a tower, or in which nothing trains.
+    """Refuse a model without a loss or a tower, or in which nothing trains, or not what it seems.
 
     Where heads are solved, the loss alone may train.
 
     Raises:
-        SpecError: nothing trains.
+        SpecError: nothing trains, or a parameter was unfrozen in a part that its tower runs as frozen.
         TowerError: a tower or the loss is missing.
     """
     if model.image_encoder is None or model.text_encoder is None or model.loss is None:
         raise TowerError("training takes both towers and a loss; build the model with all of them")
+    for side, tower in (("image", model.image_encoder), ("text", model.text_encoder)):
+        _check_frozen(side, tower)
     if model.get_trainable_parameters():
         return
     if not has_solved_heads(model):
@@ -37,6 +39,18 @@ def check_complete(model: CLIP) -> None:
             "heads are solved, and nothing is left that steps could train; choose a loss with a "
             "temperature that learns"
         )
+
+
+def _check_frozen(side: str, tower: Tower) -> None:
+    """No parameter asks for a gradient in a part that gets none."""
+    for part in tower.frozen_parts:
+        for name, parameter in tower.get_submodule(part).named_parameters():
+            if parameter.requires_grad:
+                raise SpecError(
+                    f"{side}.{part}.{name} requires a gradient, and gets none: its tower was built "
+                    f"with {side}.{part} frozen; say what trains as the spec does, with {side}.train "
+                    "= { last = 2 } or full, and not by requires_grad"
+                )
 
 
 def check_streamed(recipe: Recipe, pairs: Sequence[Pair] | Stream) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.distributed as dist
 from jaxtyping import Float
@@ -21,7 +23,7 @@ class MeanCosine:
 
     def add(self, side: str, embeds: Float[Tensor, "rows dim"]) -> None:
         """More rows, of unit length."""
-        total, rows = embeds.detach().sum(0, dtype=torch.float64), len(embeds)
+        total, rows = embeds.detach().sum(0), len(embeds)
         if side in self._sums:
             before = self._sums[side]
             total, rows = before[0] + total, before[1] + rows
@@ -40,4 +42,5 @@ class MeanCosine:
             total, rows = sums[:-1], int(sums[-1])
         if rows < 2:
             return None
-        return (float(total @ total) - rows) / (rows * (rows - 1))
+        square = math.fsum(each * each for each in total.tolist())  # not every GPU has float64
+        return (square - rows) / (rows * (rows - 1))

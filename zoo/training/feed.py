@@ -144,6 +144,11 @@ class Feed:
         """Batches of one epoch."""
         return self.order.steps_per_epoch
 
+    @property
+    def batch_size(self) -> int:
+        """Pairs a step of all processes together: the recipe's, or all where there are fewer."""
+        return self.order.batch_size
+
     def first_rows(self) -> tuple[Features | None, Features | None, list[int], list[int]]:
         """The features of both sides, where they stand still; each picture, and its first caption."""
         captions: dict[int, int] = {}

@@ -179,7 +179,7 @@ def train(
             keeper.take_up(live)
         if written:
             open_run.callback(written.name_unreadable, feed.unreadable)
-        start = Start(model, asked, length.steps, length.per_epoch, live.steps)
+        start = Start(model, asked, length.steps, length.per_epoch, feed.batch_size, live.steps)
         with (
             stopping() if keeper else nullcontext() as stop,
             compiled(model, recipe.compile),

@@ -24,6 +24,8 @@ class Start:
     steps: int
     """Of the whole run."""
     steps_per_epoch: int
+    batch_size: int
+    """Pairs a step: as many as the recipe says, or as can be drawn."""
     done: int = 0
     """Steps that were made before, where a run is resumed."""
 

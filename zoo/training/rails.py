@@ -206,8 +206,7 @@ class _Chance(Rail):
     def __init__(self, start: Start, patience: int) -> None:
         super().__init__(start, max(2 * patience, start.steps // 10))
         assert start.model.loss is not None
-        assert start.recipe.batch_size is not None
-        self.chance = chance_loss(start.model.loss, start.recipe.batch_size)
+        self.chance = chance_loss(start.model.loss, start.batch_size)
 
     def fault(self, step: Step) -> tuple[str, str] | None:
         found, numbers = self.level(step.outcome.loss), self.numbers
@@ -219,7 +218,7 @@ class _Chance(Rail):
             return None
         what = (
             f"the loss has not been below what guessing gives: {found[0]:.3g} on average, where guessing "
-            f"among {self.start.recipe.batch_size} pairs has {self.chance:.3g}"
+            f"among {self.start.batch_size} pairs has {self.chance:.3g}"
         )
         if numbers.best < (1 - 5 * self.near) * self.chance:
             return f"{what}, and it was {numbers.best:.3g} before", self.lower_rate()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import get_device_states, set_device_states
 
-__all__ = ["leaf", "random_state", "replaying", "set_random_state"]
+__all__ = ["RandomState", "leaf", "random_state", "replaying", "set_random_state"]
 
 
 def leaf(embeds: Tensor) -> tuple[Tensor, Callable[[], None]]:
@@ -24,18 +26,34 @@ def leaf(embeds: Tensor) -> tuple[Tensor, Callable[[], None]]:
     return cut_off, give_back
 
 
-def random_state(device: torch.device) -> tuple[Tensor, Any]:
-    """That of torch, on the CPU and on a device."""
-    if device.type == "cpu":
-        return torch.get_rng_state(), None
-    return torch.get_rng_state(), get_device_states(torch.empty(0, device=device))
+class RandomState(NamedTuple):
+    """Where the random numbers are that a network may draw from."""
+
+    python: Any
+    numpy: Any
+    torch: Tensor
+    device: Any
+    """Torch's on a device; None if that is the CPU."""
 
 
-def set_random_state(state: tuple[Tensor, Any]) -> None:
+def random_state(device: torch.device) -> RandomState:
+    """That of Python, NumPy and torch, on the CPU and on a device."""
+    on_cpu = device.type == "cpu"
+    return RandomState(
+        random.getstate(),
+        np.random.get_state(),
+        torch.get_rng_state(),
+        None if on_cpu else get_device_states(torch.empty(0, device=device)),
+    )
+
+
+def set_random_state(state: RandomState) -> None:
     """Go back to it."""
-    torch.set_rng_state(state[0])
-    if state[1] is not None:
-        set_device_states(*state[1])
+    random.setstate(state.python)
+    np.random.set_state(state.numpy)
+    torch.set_rng_state(state.torch)
+    if state.device is not None:
+        set_device_states(*state.device)
 
 
 @contextmanager

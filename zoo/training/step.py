@@ -25,6 +25,7 @@ from zoo.training.batch_norm import (
     check_batch_norms,
     live_batch_norms,
     set_mode,
+    statistics_back_on_error,
 )
 from zoo.training.cosine import MeanCosine
 from zoo.training.parallel import SingleProcess
@@ -58,9 +59,11 @@ class Stepper:
     memory of one part and the gradients of all:
 
     - Where the loss is a sum over images and the text encoder is frozen, each part's share of the
-      loss is added to the gradients as it comes.
+      loss is added to the gradients as it comes. A temperature that is beyond its bound is the one
+      exception: there, of the parts' gradients for it, those that lead back add up.
     - Else gradients are cached: all parts go through without a graph, the loss gives the gradient of
-      every embedding, and all parts go through again, dropout replayed, to carry it on.
+      every embedding, and all parts go through again, with the same random numbers (Python's, NumPy's
+      and torch's, and so the same dropout), to carry it on.
 
     Source of the second: Gao et al. 2021, arXiv 2101.06983.
 
@@ -109,9 +112,24 @@ class Stepper:
         """Update the model by one batch.
 
         Raises:
-            DataError: the loss is not finite, or its gradients; nothing was updated.
+            DataError: the loss is not finite, or its gradients; nothing was updated, nor have batch
+                norms taken the batch into their statistics.
         """
         batch = batch.to(self.device)
+        with statistics_back_on_error(self.model):
+            value, norm = self._gradients(batch)
+        rate = self.optimizer.param_groups[0]["lr"]
+        temperature = getattr(self.loss, "temperature", None)
+        self.optimizer.step()
+        self.schedule.step()
+        cosines = (
+            self._cosine.take(side, several=len(batch.counts) > 1) for side in ("image", "text")
+        )
+        clips = self.recipe.optimizer.clip_norm is not None
+        return Outcome(value, norm if clips else None, rate, temperature, *cosines)
+
+    def _gradients(self, batch: Batch) -> tuple[float, float]:
+        """The loss of the whole batch, and the norm of its gradients before they are clipped."""
         self.optimizer.zero_grad()
         parts = self.recipe.accumulation > 1
         with self._norms_over(batch):
@@ -136,14 +154,7 @@ class Stepper:
                 f"learning rate than {self.recipe.optimizer.learning_rate:g}, or "
                 'train.precision = "fp32", may help'
             )
-        rate = self.optimizer.param_groups[0]["lr"]
-        temperature = getattr(self.loss, "temperature", None)
-        self.optimizer.step()
-        self.schedule.step()
-        cosines = (
-            self._cosine.take(side, several=len(batch.counts) > 1) for side in ("image", "text")
-        )
-        return Outcome(value, None if most is None else norm, rate, temperature, *cosines)
+        return value, norm
 
     def _whole(self, batch: Batch) -> Tensor:
         images, texts = self.parallel.embed(batch, "image", "text")
@@ -154,14 +165,14 @@ class Stepper:
     def _summed(self, batch: Batch) -> Tensor:
         texts, give_back = leaf(*self.parallel.embed_part(batch, "text"))
         self._cosine.add("text", texts)
-        total = torch.zeros((), dtype=torch.float64, device=self.device)
+        total = torch.zeros((), device=self.device)
         for rows in self._parts(batch):
             (images,) = self.parallel.embed_part(batch.part(rows), "image")
             self._cosine.add("image", images)
             share = self.loss.over_images(images, texts, rows.start, **self._extras(batch))
             share = share * self._weight(batch)
             self.backward(share)
-            total += share.detach()
+            total = total + share.detach()
         give_back()
         return total
 

@@ -166,7 +166,7 @@ def test_a_full_disk_is_what_the_error_is_about(model, pairs, recipe, tmp_path, 
 
 def test_advice_that_cannot_be_written_names_its_file(model, recipe, tmp_path):
     guards = Guards(file=tmp_path)  # a folder
-    start = Start(model(), recipe().filled(heads_only=True), 10, 5)
+    start = Start(model(), recipe().filled(heads_only=True), 10, 5, 4)
     with pytest.raises(
         CheckpointError,
         match=rf"{tmp_path}: cannot be written: .*; the run stops here, and goes on",
