@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from zoo.errors import DataError, suggestion
 
@@ -85,6 +86,10 @@ class Columns:
             caption=self.caption or _by_convention(_CAPTION, there, source, "caption", "captions"),
             split=self.split or next((name for name in there if name.lower() in _SPLIT), None),
         )
+
+    def split_of(self, row: Mapping[str, Any]) -> str:
+        """The split that a row says; empty if none."""
+        return split_name(str(row[self.split])) if self.split else ""
 
 
 def usual_caption(there: Iterable[str]) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from zoo.data.columns import split_name
@@ -11,10 +11,11 @@ from zoo.data.held import Held
 from zoo.data.pairs import Pair
 from zoo.errors import DataError
 
-__all__ = ["content_key", "drawn_split", "with_all_splits"]
+__all__ = ["content_key", "drawn_split", "said_of_splits", "whole_split", "with_all_splits"]
 
 _HEAD = 16_384
 _TENTHS = {0: "validation", 1: "test"}
+_USUAL = ("train", "validation", "test")
 
 
 def content_key(picture: Path | Held) -> str:
@@ -45,6 +46,18 @@ def drawn_split(concept: str) -> str:
     return _TENTHS.get(int.from_bytes(digest, "big") % 10, "train")
 
 
+def whole_split(names: Collection[str]) -> str:
+    """The split that missing ones are drawn from: `train`, or the only one if it is called otherwise."""
+    return next(iter(names)) if len(names) == 1 and not {*names} & {*_USUAL} else "train"
+
+
+def said_of_splits(drawn: Collection[str]) -> str:
+    """Where splits came from, in words."""
+    if not drawn:
+        return "as the source has them"
+    return f"{' and '.join(drawn)} drawn from train, a tenth each, by a hash of the picture"
+
+
 def with_all_splits(given: Mapping[str, Iterable[Pair]]) -> tuple[dict[str, list[Pair]], str]:
     """Train, validation and test, and where they came from in words.
 
@@ -53,16 +66,15 @@ def with_all_splits(given: Mapping[str, Iterable[Pair]]) -> tuple[dict[str, list
     two splits: what a later one of train, validation, test has, the earlier ones lose.
     """
     splits = {split_name(name): list(pairs) for name, pairs in given.items()}
-    if len(splits) == 1 and not splits.keys() & {"train", "validation", "test"}:
-        splits = {"train": next(iter(splits.values()))}
-    said = "as the source has them"
-    missing = [name for name in ("validation", "test") if name not in splits]
-    if missing and "train" in splits:
+    if (home := whole_split(splits)) in splits:
+        splits["train"] = splits.pop(home)
+    missing = [name for name in ("validation", "test") if "train" in splits and name not in splits]
+    if missing:
         whole = splits["train"]
         for name in missing:
             splits[name] = [pair for pair in whole if drawn_split(pair.concept) == name]
         splits["train"] = [pair for pair in whole if drawn_split(pair.concept) not in missing]
-        said = f"{' and '.join(missing)} drawn from train, a tenth each, by a hash of the picture"
+    said = said_of_splits(missing)
     taken: set[str] = set()
     for name in (each for each in ("test", "validation", "train") if each in splits):
         kept = [pair for pair in splits[name] if pair.concept not in taken]
@@ -70,6 +82,6 @@ def with_all_splits(given: Mapping[str, Iterable[Pair]]) -> tuple[dict[str, list
             said += f"; {lost} left out of {name}, whose pictures are in a held-out split too"
         taken.update(pair.concept for pair in kept)
         splits[name] = kept
-    usual = [name for name in ("train", "validation", "test") if name in splits]
+    usual = [name for name in _USUAL if name in splits]
     rest = [name for name in splits if name not in usual]
     return {name: splits[name] for name in (*usual, *rest)}, said

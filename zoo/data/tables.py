@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.cache import cache_folder
-from zoo.data.columns import Columns, split_name, texts
+from zoo.data.columns import Columns, texts
 from zoo.data.held import Held
 from zoo.data.pairs import Pair
 from zoo.data.splitting import content_key
@@ -158,8 +158,7 @@ def pairs_of(
         if isinstance(pair, str):
             lacking.append(pair)
             continue
-        split = split_name(str(row[columns.split])) if columns.split else ""
-        group = splits.setdefault(split, {})
+        group = splits.setdefault(columns.split_of(row), {})
         key = str(pair.picture) if isinstance(pair.picture, Path) else pair.concept
         known = group.get(key)
         if known is not None:
