@@ -1,5 +1,6 @@
 """Data as it lies: every layout gives the same pictures with the same captions, in the same splits."""
 
+import hashlib
 import json
 import os
 import pickle
@@ -7,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 import layouts as samples
 import zoo
@@ -81,6 +84,57 @@ def test_what_is_no_picture_is_no_copy(tmp_path, content):
     for path in paths:
         path.write_bytes(samples.jpeg(0))
     assert content_key(paths[0]) == content_key(paths[1])
+
+
+class TestPicturesThatBeginAlike:
+    """Ten of one size and with the same first 16 KB, and a copy of the first and of the second."""
+
+    NUMBERS = (*range(10), 0, 1)
+
+    def test_in_files(self, tmp_path):
+        rows = []
+        for place, number in enumerate(self.NUMBERS):
+            (tmp_path / f"{place}.bmp").write_bytes(samples.bmp(number))
+            rows.append((f"{place}.bmp", f"x {number}"))
+        (tmp_path / "other.jpg").write_bytes(samples.jpeg(0))
+        for part, some in enumerate((rows[:10], [*rows[10:], ("other.jpg", "other")])):
+            samples.table(tmp_path / f"{part}.csv", ("file", "text"), some)
+        assert content_key(tmp_path / "0.bmp") == content_key(tmp_path / "9.bmp")
+        pairs = open_dataset(tmp_path / "[01].csv").everything()
+        concepts = {pair.captions: pair.concept for pair in pairs}
+        assert (len(pairs), len({pair.concept for pair in pairs})) == (13, 11)
+        assert all(concepts[pair.captions] == pair.concept for pair in pairs)  # copies as well
+        assert concepts[("other",)] == content_key(tmp_path / "other.jpg")
+        (alone,) = {pair.concept for pair in open_dataset(self.copies(tmp_path)).everything()}
+        assert alone == content_key(tmp_path / "0.bmp")
+
+    def copies(self, tmp_path):
+        rows = [("0.bmp", "a"), ("10.bmp", "b")]
+        return samples.table(tmp_path / "copies.csv", ("file", "text"), rows)
+
+    @pytest.mark.parametrize("concept", [None, "kind"])
+    def test_in_cells(self, tmp_path, concept):
+        table = pa.table(
+            {
+                "image": [samples.bmp(number) for number in self.NUMBERS],
+                "caption": [f"x {place}" for place in range(12)],
+                "kind": ["a thing"] * 12,
+            }
+        )
+        parquet.write_table(table, tmp_path / "a.parquet")
+        pairs = open_dataset(tmp_path / "a.parquet", Columns(concept=concept)).everything()
+        captions = sorted(pair.captions for pair in pairs)
+        assert captions[:2] == [("x 0", "x 10"), ("x 1", "x 11")]
+        assert len(captions) == 10
+        assert len({pair.concept for pair in pairs}) == (1 if concept else 10)
+
+
+def test_the_key_of_a_picture_is_of_its_size_and_its_first_16_kb(tmp_path):
+    """Changed, it would divide all data anew."""
+    path = tmp_path / "a.bmp"
+    path.write_bytes(b"x" * 20_000)
+    beginning = hashlib.blake2b(b"20000:" + b"x" * 16_384, digest_size=12)
+    assert content_key(path) == beginning.hexdigest() != content_key(path, whole=True)
 
 
 class TestSplits:

@@ -203,6 +203,16 @@ def test_rows_that_say_no_three_splits(tmp_path):
             )
 
 
+def test_held_out_pictures_that_begin_alike_are_all_judged(tmp_path):
+    for word, numbers in (("train", (0,)), ("val", (1,)), ("test", range(2, 7))):
+        members = []
+        for n in numbers:
+            members += [(f"{n}.bmp", samples.bmp(n)), (f"{n}.txt", f"x {n}".encode())]
+        samples.tar(tmp_path / f"{word}.tar", members)
+    _, pairs = opened(str(tmp_path), Recipe(stream=True), Columns(), None)
+    assert len({pair.concept for pair in pairs["test"]}) == 5
+
+
 def test_what_is_drawn_is_part_of_what_a_stream_is():
     """Without the shards of test, a tenth of those that train is drawn for it."""
     first = Numbers(__file__, 0, 50)

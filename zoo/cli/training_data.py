@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ def opened(
 ) -> tuple[ImageTextDataset, dict[str, Any]]:
     """The dataset, and what of it is trained on (a stream, if asked for) and evaluated."""
     from zoo.data.sources import open_dataset
-    from zoo.data.splitting import said_of_splits
+    from zoo.data.splitting import content_keys, said_of_splits
     from zoo.data.stream import Stream, stream
 
     held_out = {asked.evaluation.split, "test"}
@@ -43,6 +44,9 @@ def opened(
     for split, found in pairs.items():
         if not found:
             raise DataError(f"the stream {source} has no pairs of the split {split!r}")
+        if columns.concept is None:
+            keys = content_keys(pair.picture for pair in found)
+            pairs[split] = [replace(pair, concept=keys[pair.picture]) for pair in found]
     notes = (
         f"splits: {said_of_splits(whole.drawn)}",
         f"streamed; the first {_EVALUATED:,} pairs of a split are evaluated at most",

@@ -12,7 +12,6 @@ from typing import Any, BinaryIO
 from zoo.data.columns import Columns, texts, usual_caption
 from zoo.data.held import Held
 from zoo.data.pairs import Pair
-from zoo.data.splitting import content_key
 from zoo.errors import DataError
 
 __all__ = ["PICTURES", "Member", "Sample", "samples"]
@@ -60,7 +59,7 @@ class Sample:
 
     Attributes:
         key: the shard and the name.
-        pair: None where it lacks a picture or a caption.
+        pair: None where it lacks a picture or a caption; without a concept where no column says one.
         following: where the next sample begins in the shard, in bytes.
         lacks: what, in words, if anything.
         ignored: endings of members that were not looked at, such as pickles.
@@ -163,8 +162,7 @@ def _sample(
         )
     else:
         concept = row.get(columns.concept) if columns.concept else None
-        said = content_key(picture) if concept is None else str(concept)
-        made.pair = Pair(picture, tuple(captions), said)
+        made.pair = Pair(picture, tuple(captions), "" if concept is None else str(concept))
     return made
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +13,7 @@ from zoo.data.columns import Columns
 from zoo.data.pairs import Pair
 from zoo.data.shards import samples
 from zoo.data.sources import split_of_file, table_options
-from zoo.data.splitting import drawn_split, whole_split
+from zoo.data.splitting import content_key, drawn_split, whole_split
 from zoo.data.tables import FORMATS, opened_tables, pair_of, with_plain_pictures
 from zoo.errors import DataError, first_line
 
@@ -143,6 +143,9 @@ class Stream:
     more, each reader has shards of its own; with fewer, readers share a shard by turns. Either way
     every pair is given once an epoch, to one reader.
 
+    Where the shards say no concepts, pictures that are equal in size and in their first 16 KB have the
+    same one, copies or not: only a list can compare them.
+
     Args:
         split: `train`, `validation`, `test`, or another one that the shards have. Of the two held out,
             those that they do not have are drawn from `train` by `zoo.data.splitting.drawn_split`.
@@ -219,8 +222,11 @@ class Stream:
         begins, following, sample = place, place.start, place.sample
         skip = place.given
         for following, split, pair in self.shards[shard].read(place.start):
-            if sample % every == first and pair is not None and self._wanted(split, pair):
-                block.append(pair)
+            if sample % every == first and pair is not None and self._home in (None, split):
+                if not pair.concept:
+                    pair = replace(pair, concept=content_key(pair.picture))
+                if self._wanted(pair):
+                    block.append(pair)
             sample += 1
             if len(block) == self.block:
                 after = Place(place.epoch, place.shard, following, sample)
@@ -237,9 +243,7 @@ class Stream:
             following = Place(begins.epoch, begins.shard, begins.start, begins.sample, number)
             yield pair, (after if number == len(block) else following)
 
-    def _wanted(self, split: str, pair: Pair) -> bool:
-        if self._home not in (None, split):
-            return False
+    def _wanted(self, pair: Pair) -> bool:
         if self.split == "train":
             return drawn_split(pair.concept) not in self.drawn
         return self.split not in self.drawn or drawn_split(pair.concept) == self.split
