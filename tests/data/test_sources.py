@@ -14,6 +14,7 @@ from pyarrow import parquet
 
 import layouts as samples
 import zoo
+from zoo.data import sources
 from zoo.data.columns import Columns
 from zoo.data.held import Held
 from zoo.data.pairs import ImageTextDataset, Pair
@@ -293,6 +294,7 @@ class TestRefused:
             ("no/such.csv", "no/such.csv: there is no such file or folder. Data is a folder"),
             ("no/*.tar", "no file is called so"),
             ("hub:only", "write hub:owner/name"),
+            ("hub:../name", "write hub:owner/name"),
             ("hub:owner/name", r"hub:owner/name: datasets cannot read it: .*Offline"),
         ],
     )  # fmt: skip
@@ -342,16 +344,49 @@ def test_a_pattern(tmp_path):
     assert len(open_dataset(f"{tmp_path}/0000[01].tar").everything()) == 20
 
 
-def test_a_dataset_as_the_hub_lays_it_out(tmp_path, monkeypatch):
-    """`datasets` takes a folder in the hub's layout for the hub's repository of that name."""
-    home = tmp_path / "owner" / "name" / "data"
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A folder that stands for the hub: `datasets` reads a folder in its layout as it reads the hub."""
+    lies, real = tmp_path / "hub", sources.opened_tables
+    monkeypatch.setattr(
+        sources, "opened_tables", lambda said, *a, **k: real(str(lies / said), *a, **k)
+    )
+    return lies
+
+
+def test_a_folder_of_the_name_is_not_the_hub(tmp_path, monkeypatch):
+    samples.imagefolder(tmp_path / "owner" / "name")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=r"hub:owner/name: owner/name lies in .* as ./owner/name"):
+        open_dataset("hub:owner/name")
+    assert len(open_dataset("./owner/name").everything()) == samples.COUNT
+
+
+def test_paths_in_a_table_of_the_hub_are_no_pictures(hub, tmp_path):
+    samples.folder(tmp_path, 1)
+    rows = [(str(tmp_path / "0000.jpg"), "x")]
+    (hub / "owner" / "name").mkdir(parents=True)
+    samples.table(hub / "owner" / "name" / "a.csv", ("image", "text"), rows)
+    with pytest.raises(DataError, match=r"row 1: no picture is in the column 'image', but '/"):
+        open_dataset("hub:owner/name")
+
+
+def test_an_image_folder_of_the_hub(hub):
+    lies = samples.folder(hub / "owner" / "name")
+    rows = [{"file_name": f"{n:04}.jpg", "text": f"x {n}"} for n in range(samples.COUNT)]
+    (lies / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    dataset = open_dataset("hub:owner/name")
+    assert open_picture(dataset.split("train")[0].picture).size == (50, 40)
+
+
+def test_a_dataset_as_the_hub_lays_it_out(hub, tmp_path):
+    home = hub / "owner" / "name" / "data"
     made = samples.as_parquet(home)
     made.rename(home / "train-00000-of-00001.parquet")
     samples.as_parquet(tmp_path / "other").rename(home / "test-00000-of-00001.parquet")
     (home.parent / "README.md").write_text("---\nlicense: cc0-1.0\n---\n")
     script = home.parent / "name.py"
     script.write_text("raise SystemExit('code of the dataset ran')")
-    monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match=r"hub:owner/name: .*scripts are no longer supported"):
         open_dataset("hub:owner/name")
     script.unlink()

@@ -21,6 +21,7 @@ from zoo.errors import DataError, UnknownNameError
 
 __all__ = ["open_dataset", "split_of_file", "table_options"]
 
+_REPOSITORY = re.compile(r"\b[\w.-]+\b/\b[\w.-]+\b")
 _METADATA = (".csv", ".jsonl", ".parquet")
 _ACCEPTED = (
     "a folder of pictures with metadata.csv or metadata.jsonl (file_name and a caption), tables "
@@ -150,20 +151,28 @@ def _hub(said: str, columns: Columns) -> ImageTextDataset:
     """A dataset of the hub, `hub:owner/name` or `hub:owner/name/configuration`."""
     owner, _, rest = said.removeprefix("hub:").partition("/")
     name, _, configuration = rest.partition("/")
-    if not owner or not name:
+    repository = f"{owner}/{name}"
+    if not _REPOSITORY.fullmatch(repository):
         raise DataError(f"{said}: write hub:owner/name, or hub:owner/name/configuration")
-    found = opened_tables(f"{owner}/{name}", said, name=configuration or None)
+    if Path(repository).exists():
+        raise DataError(
+            f"{said}: {repository} lies in the working folder too, and datasets would read it in place "
+            f"of the hub's. Give it as ./{repository} if it is meant; else run from another folder"
+        )
+    found = opened_tables(repository, said, name=configuration or None)
     splits: dict[str, list[Pair]] = {}
     lacking: list[str] = []
     for split, rows in found.items():
-        pairs, more = pairs_of(rows, columns, Path(), said)
+        # paths of an image folder's pictures are those of datasets, which fetched them
+        base = Path() if rows.info.builder_name == "imagefolder" else None
+        pairs, more = pairs_of(rows, columns, base, said)
         _extend(splits, pairs, split)
         lacking += more
     first = next(iter(found.values()))
     return replace(
         _made(said, Path(name), splits, _left_out(lacking)),
         licence=first.info.license or "not stated",
-        homepage=f"https://huggingface.co/datasets/{owner}/{name}",
+        homepage=f"https://huggingface.co/datasets/{repository}",
     )
 
 

@@ -136,7 +136,7 @@ def with_plain_pictures(rows: Any) -> Any:
 
 
 def pairs_of(
-    rows: Any, columns: Columns, base: Path, source: str
+    rows: Any, columns: Columns, base: Path | None, source: str
 ) -> tuple[dict[str, list[Pair]], list[str]]:
     """The pairs of a table by the split that its rows say, `""` where they say none; what rows lack.
 
@@ -195,14 +195,14 @@ def _without_bytes(table: Any, image: str) -> Iterator[dict[str, Any]]:
 def pair_of(
     row: Mapping[str, Any],
     columns: Columns,
-    base: Path,
+    base: Path | None,
     where: str,
     place: tuple[Any, int] | None = None,
 ) -> Pair | str:
     """A row as a pair, without a concept where no column says one; or what it lacks, in words.
 
     Args:
-        base: what paths in it are relative to.
+        base: what paths in it are relative to; None where paths are no pictures.
         place: the table and the number of the row, for pictures in cells.
     """
     assert columns.image is not None
@@ -211,7 +211,7 @@ def pair_of(
     picture: Path | Held
     if isinstance(said, Mapping) and said.get("bytes") is None:
         said = said.get("path")
-    if isinstance(said, str) and said.strip():
+    if isinstance(said, str) and said.strip() and base is not None:
         picture = base / said
     elif isinstance(said, Mapping):
         called = f"{where} ({said['path']})" if said.get("path") else where
