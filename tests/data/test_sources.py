@@ -21,6 +21,7 @@ from zoo.data.pairs import ImageTextDataset, Pair
 from zoo.data.pictures import open_picture, read_bytes
 from zoo.data.sources import open_dataset, split_of_file
 from zoo.data.splitting import content_key, drawn_split, with_all_splits
+from zoo.data.stream import stream
 from zoo.errors import DataError, MissingExtraError, UnknownNameError
 
 LAYOUTS = {
@@ -147,6 +148,22 @@ class TestSplits:
         sizes = {name: len(pairs) for name, pairs in dataset.splits.items()}
         assert sizes == {"train": 20, "validation": 6, "test": 4}
         assert dataset.notes == ("splits: as the source has them",)
+
+    def test_by_a_column_with_gaps(self, tmp_path):
+        samples.folder(tmp_path)
+        words = ["train"] * 14 + [None, "", " "] * 2 + [" Val "] * 4 + ["test"] * 4 + ["extra "] * 2
+        rows = [{"file": f"{n:04}.jpg", "text": "x", "split": word} for n, word in enumerate(words)]
+        (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        dataset = open_dataset(tmp_path / "a.jsonl")
+        sizes = {name: len(pairs) for name, pairs in dataset.splits.items()}
+        assert sizes == {"train": 20, "validation": 4, "test": 4, "extra": 2}
+        assert dataset.notes == (
+            "splits: as the source has them; others that it has: extra (2)",
+            "6 pictures whose rows leave the split empty are of train",
+        )
+        for split in dataset.splits:
+            given = [pair for pair, _ in stream(tmp_path / "a.jsonl", split=split).read()]
+            assert len(given) == sizes[split]
 
     def test_by_files_of_a_folder(self, tmp_path):
         for split, first in (("train", 0), ("dev", 10)):

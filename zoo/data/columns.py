@@ -47,7 +47,8 @@ SPLITS = {
 
 
 def split_name(said: str) -> str:
-    """`val`, `dev` and the like as they are called here; other names as they are."""
+    """`val`, `dev` and the like as they are called here; other names as they are, but for spaces."""
+    said = said.strip()
     return SPLITS.get(said.lower(), said)
 
 
@@ -89,7 +90,8 @@ class Columns:
 
     def split_of(self, row: Mapping[str, Any]) -> str:
         """The split that a row says; empty if none."""
-        return split_name(str(row[self.split])) if self.split else ""
+        said = row[self.split] if self.split else None
+        return "" if said is None else split_name(str(said))
 
 
 def usual_caption(there: Iterable[str]) -> str | None:

@@ -138,7 +138,7 @@ def _files(
                 continue
             rows = opened_tables(FORMATS[kind], str(file), **table_options(file))["train"]
             found, more = pairs_of(rows, columns, images or file.parent, str(file))
-            _extend(splits, found, of_file)
+            notes += _extend(splits, found, of_file)
             lacking += more
     else:
         raise DataError(
@@ -162,15 +162,16 @@ def _hub(said: str, columns: Columns) -> ImageTextDataset:
     found = opened_tables(repository, said, name=configuration or None)
     splits: dict[str, list[Pair]] = {}
     lacking: list[str] = []
+    notes: list[str] = []
     for split, rows in found.items():
         # paths of an image folder's pictures are those of datasets, which fetched them
         base = Path() if rows.info.builder_name == "imagefolder" else None
         pairs, more = pairs_of(rows, columns, base, said)
-        _extend(splits, pairs, split)
+        notes += _extend(splits, pairs, split)
         lacking += more
     first = next(iter(found.values()))
     return replace(
-        _made(said, Path(name), splits, _left_out(lacking)),
+        _made(said, Path(name), splits, [*_left_out(lacking), *notes]),
         licence=first.info.license or "not stated",
         homepage=f"https://huggingface.co/datasets/{repository}",
     )
@@ -204,10 +205,19 @@ def _left_out(lacking: Sequence[str]) -> list[str]:
     return [f"{len(lacking)} left out, the first: {lacking[0]}"] if lacking else []
 
 
-def _extend(splits: dict[str, list[Pair]], more: Mapping[str, list[Pair]], otherwise: str) -> None:
-    """Add pairs to their splits: what the rows say comes before what the file's name says."""
+def _extend(
+    splits: dict[str, list[Pair]], more: Mapping[str, list[Pair]], otherwise: str
+) -> list[str]:
+    """Add pairs to their splits: what the rows say comes before what the file's name says.
+
+    A note, where only some of the rows say a split.
+    """
+    unsaid = split_name(otherwise) or "train"
     for split, pairs in more.items():
-        splits.setdefault(split or split_name(otherwise) or "train", []).extend(pairs)
+        splits.setdefault(split or unsaid, []).extend(pairs)
+    if "" not in more or len(more) == 1:
+        return []
+    return [f"{len(more[''])} pictures whose rows leave the split empty are of {unsaid}"]
 
 
 def _made(

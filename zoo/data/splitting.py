@@ -113,6 +113,10 @@ def with_all_splits(given: Mapping[str, Iterable[Pair]]) -> tuple[dict[str, list
         splits[name] = kept
     usual = [name for name in _USUAL if name in splits]
     rest = [name for name in splits if name not in usual]
+    if rest:
+        said += (
+            f"; others that it has: {', '.join(f'{name} ({len(splits[name])})' for name in rest)}"
+        )
     return {name: splits[name] for name in (*usual, *rest)}, said
 
 
