@@ -319,6 +319,15 @@ class TestRefused:
         with pytest.raises(DataError, match=said):
             open_dataset(source)
 
+    def test_options_that_do_not_apply(self, tmp_path):
+        shards, coco = samples.as_shards(tmp_path / "a"), samples.as_coco(tmp_path / "b")
+        for source in (shards, "hub:owner/name"):
+            with pytest.raises(DataError, match=rf"{source} has its pictures in it, .*--images"):
+                open_dataset(source, images=tmp_path)
+        for columns in (Columns(image="image"), Columns(caption="caption")):
+            with pytest.raises(DataError, match=r"COCO's captions, which have no columns to name"):
+                open_dataset(coco, columns)
+
     def test_files_and_folders(self, tmp_path):
         with pytest.raises(DataError, match="nothing in this folder is data for zoo"):
             open_dataset(samples.folder(tmp_path / "a", 1))

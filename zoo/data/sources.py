@@ -42,12 +42,14 @@ def open_dataset(
         images: the folder that paths are relative to, when it is not the file's own.
 
     Raises:
-        DataError: nothing can be read there; the message says why.
+        DataError: nothing can be read there, or it has no such columns or no paths; the message says
+            why.
         UnknownNameError: it is neither a path nor a registered name.
         MissingExtraError: `datasets` is needed and not installed.
     """
     said, columns = str(source), columns or Columns()
     if said.startswith("hub:"):
+        _check_within(said, images)
         return _hub(said, columns)
     scheme = re.match(r"([a-z][a-z0-9+.-]+):", said, re.IGNORECASE)
     if scheme and not Path(said).exists():
@@ -128,12 +130,15 @@ def _files(
     lacking: list[str] = []
     notes: list[str] = []
     if kind == ".tar":
+        _check_within(said, images)
         notes, lacking = _add_shards(splits, said, files, columns, root)
     elif kind in FORMATS:
         for file in files:
             of_file = split_of_file(file, root)
             coco = read_coco(file) if kind == ".json" else None
             if coco is not None:
+                if columns != Columns():
+                    raise DataError(f"{file}: COCO's captions, which have no columns to name")
                 _extend(splits, {"": coco_pairs(coco, file, images)}, of_file)
                 continue
             rows = opened_tables(FORMATS[kind], str(file), **table_options(file))["train"]
@@ -175,6 +180,11 @@ def _hub(said: str, columns: Columns) -> ImageTextDataset:
         licence=first.info.license or "not stated",
         homepage=f"https://huggingface.co/datasets/{repository}",
     )
+
+
+def _check_within(said: str, images: Path | None) -> None:
+    if images is not None:
+        raise DataError(f"{said} has its pictures in it, and none in a folder (--images)")
 
 
 def _add_shards(
