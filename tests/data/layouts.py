@@ -21,6 +21,15 @@ def jpeg(number):
     return file.getvalue()
 
 
+def bmp(number):
+    """Of one size, and white in the first 16 KB of the file: the picture's lower part."""
+    pixels = np.full((100, 100, 3), 255, np.uint8)
+    pixels[:40] = np.random.default_rng(number).integers(0, 256, (40, 100, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "BMP")
+    return file.getvalue()
+
+
 def captions(number):
     return [f"picture {number}", f"number {number} again"]
 

@@ -1,5 +1,6 @@
 """Hashes of picture files: right, remembered while a file stays as it was, and never beyond."""
 
+import contextlib
 import hashlib
 import os
 import sqlite3
@@ -82,6 +83,54 @@ def test_a_damaged_memory_is_made_again(files, read, caplog):
     read.clear()
     picture_hashes(files)
     assert read == []
+
+
+def test_a_page_that_is_damaged_is_found_when_it_is_read(files, read, caplog):
+    """The first page, with the table's name, is whole."""
+    for number in range(300):
+        path = files[0].with_name(f"more {number}.png")
+        path.write_bytes(b"x")
+        files.append(path)
+    picture_hashes(files)
+    path = cache_folder("picture-hashes") / "hashes.sqlite"
+    data = path.read_bytes()
+    assert len(data) > 20_000
+    path.write_bytes(data[:4096] + b"nonsense" * ((len(data) - 4096) // 8))
+    journal = path.with_name("hashes.sqlite-wal")
+    journal.write_bytes(b"of the former one")
+    assert [each.sha256 for each in picture_hashes(files)] == [expected(each) for each in files]
+    assert "malformed; pictures are hashed anew" in caplog.text
+    assert not journal.exists()
+    read.clear()
+    picture_hashes(files)
+    assert read == []
+
+
+def test_a_memory_that_others_hold_is_left_to_them(files, read, caplog, monkeypatch):
+    monkeypatch.setattr(hashes, "_PATIENCE", 0.01)
+    picture_hashes(files[:4])
+    path = cache_folder("picture-hashes") / "hashes.sqlite"
+    inode = path.stat().st_ino
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        for how, left in (("BEGIN IMMEDIATE", 1), ("BEGIN EXCLUSIVE", 5)):
+            read.clear()
+            other.execute(how)
+            found = picture_hashes(files)
+            other.rollback()
+            assert [each.sha256 for each in found] == [expected(each) for each in files]
+            assert len(read) == left
+            assert "database is locked; pictures are hashed anew" in caplog.text
+    assert path.stat().st_ino == inode
+    read.clear()
+    picture_hashes(files[:4])
+    assert read == []
+
+
+def test_where_nothing_can_be_kept(files, read, caplog, monkeypatch, tmp_path):
+    (tmp_path / "cache").write_text("a file")
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    assert [each.sha256 for each in picture_hashes(files)] == [expected(each) for each in files]
+    assert "pictures are hashed anew" in caplog.text
 
 
 def test_it_is_bounded(files, read, monkeypatch):

@@ -12,6 +12,7 @@ from zoo.data.columns import Columns
 from zoo.data.pictures import open_picture
 from zoo.data.shards import samples as samples_of
 from zoo.data.sources import open_dataset
+from zoo.data.stream import stream
 from zoo.errors import DataError
 
 
@@ -61,6 +62,19 @@ def test_names_that_lead_out_stay_names(tmp_path):
     (sample,) = samples_of(path)
     assert open_picture(sample.pair.picture).size == (50, 40)
     assert sorted(each.name for each in tmp_path.rglob("*")) == ["a.tar", "in"]
+
+
+def test_the_ending_of_pictures_that_is_asked_for(tmp_path):
+    members = [("0.png", samples.jpeg(0)), ("0.jpg", samples.jpeg(1)), ("0.txt", b"x")]
+    path = samples.tar(tmp_path / "a.tar", members)
+    for kind, number in ((None, 0), ("png", 0), ("jpg", 1)):
+        (sample,) = samples_of(path, Columns(image=kind))
+        assert sample.pair.picture.read() == samples.jpeg(number)
+    (sample,) = samples_of(path, Columns(image="webp"))
+    assert sample.lacks.endswith("/0: no picture is among its members (.webp)")
+    for opened in (open_dataset, lambda *given: next(stream(*given).read())):
+        with pytest.raises(DataError, match=r"a.tar: pictures .* 'jpge' is none of.*'jpeg'"):
+            opened(path, Columns(image="jpge"))
 
 
 def test_captions(tmp_path):

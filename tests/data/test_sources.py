@@ -1,5 +1,6 @@
 """Data as it lies: every layout gives the same pictures with the same captions, in the same splits."""
 
+import hashlib
 import json
 import os
 import pickle
@@ -7,16 +8,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 import layouts as samples
 import zoo
+from zoo.data import sources
 from zoo.data.columns import Columns
 from zoo.data.held import Held
 from zoo.data.pairs import ImageTextDataset, Pair
 from zoo.data.pictures import open_picture, read_bytes
 from zoo.data.sources import open_dataset, split_of_file
 from zoo.data.splitting import content_key, drawn_split, with_all_splits
+from zoo.data.stream import stream
 from zoo.errors import DataError, MissingExtraError, UnknownNameError
 
 LAYOUTS = {
@@ -83,6 +88,57 @@ def test_what_is_no_picture_is_no_copy(tmp_path, content):
     assert content_key(paths[0]) == content_key(paths[1])
 
 
+class TestPicturesThatBeginAlike:
+    """Ten of one size and with the same first 16 KB, and a copy of the first and of the second."""
+
+    NUMBERS = (*range(10), 0, 1)
+
+    def test_in_files(self, tmp_path):
+        rows = []
+        for place, number in enumerate(self.NUMBERS):
+            (tmp_path / f"{place}.bmp").write_bytes(samples.bmp(number))
+            rows.append((f"{place}.bmp", f"x {number}"))
+        (tmp_path / "other.jpg").write_bytes(samples.jpeg(0))
+        for part, some in enumerate((rows[:10], [*rows[10:], ("other.jpg", "other")])):
+            samples.table(tmp_path / f"{part}.csv", ("file", "text"), some)
+        assert content_key(tmp_path / "0.bmp") == content_key(tmp_path / "9.bmp")
+        pairs = open_dataset(tmp_path / "[01].csv").everything()
+        concepts = {pair.captions: pair.concept for pair in pairs}
+        assert (len(pairs), len({pair.concept for pair in pairs})) == (13, 11)
+        assert all(concepts[pair.captions] == pair.concept for pair in pairs)  # copies as well
+        assert concepts[("other",)] == content_key(tmp_path / "other.jpg")
+        (alone,) = {pair.concept for pair in open_dataset(self.copies(tmp_path)).everything()}
+        assert alone == content_key(tmp_path / "0.bmp")
+
+    def copies(self, tmp_path):
+        rows = [("0.bmp", "a"), ("10.bmp", "b")]
+        return samples.table(tmp_path / "copies.csv", ("file", "text"), rows)
+
+    @pytest.mark.parametrize("concept", [None, "kind"])
+    def test_in_cells(self, tmp_path, concept):
+        table = pa.table(
+            {
+                "image": [samples.bmp(number) for number in self.NUMBERS],
+                "caption": [f"x {place}" for place in range(12)],
+                "kind": ["a thing"] * 12,
+            }
+        )
+        parquet.write_table(table, tmp_path / "a.parquet")
+        pairs = open_dataset(tmp_path / "a.parquet", Columns(concept=concept)).everything()
+        captions = sorted(pair.captions for pair in pairs)
+        assert captions[:2] == [("x 0", "x 10"), ("x 1", "x 11")]
+        assert len(captions) == 10
+        assert len({pair.concept for pair in pairs}) == (1 if concept else 10)
+
+
+def test_the_key_of_a_picture_is_of_its_size_and_its_first_16_kb(tmp_path):
+    """Changed, it would divide all data anew."""
+    path = tmp_path / "a.bmp"
+    path.write_bytes(b"x" * 20_000)
+    beginning = hashlib.blake2b(b"20000:" + b"x" * 16_384, digest_size=12)
+    assert content_key(path) == beginning.hexdigest() != content_key(path, whole=True)
+
+
 class TestSplits:
     def test_by_a_column(self, tmp_path):
         samples.folder(tmp_path)
@@ -92,6 +148,22 @@ class TestSplits:
         sizes = {name: len(pairs) for name, pairs in dataset.splits.items()}
         assert sizes == {"train": 20, "validation": 6, "test": 4}
         assert dataset.notes == ("splits: as the source has them",)
+
+    def test_by_a_column_with_gaps(self, tmp_path):
+        samples.folder(tmp_path)
+        words = ["train"] * 14 + [None, "", " "] * 2 + [" Val "] * 4 + ["test"] * 4 + ["extra "] * 2
+        rows = [{"file": f"{n:04}.jpg", "text": "x", "split": word} for n, word in enumerate(words)]
+        (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        dataset = open_dataset(tmp_path / "a.jsonl")
+        sizes = {name: len(pairs) for name, pairs in dataset.splits.items()}
+        assert sizes == {"train": 20, "validation": 4, "test": 4, "extra": 2}
+        assert dataset.notes == (
+            "splits: as the source has them; others that it has: extra (2)",
+            "6 pictures whose rows leave the split empty are of train",
+        )
+        for split in dataset.splits:
+            given = [pair for pair, _ in stream(tmp_path / "a.jsonl", split=split).read()]
+            assert len(given) == sizes[split]
 
     def test_by_files_of_a_folder(self, tmp_path):
         for split, first in (("train", 0), ("dev", 10)):
@@ -239,12 +311,22 @@ class TestRefused:
             ("no/such.csv", "no/such.csv: there is no such file or folder. Data is a folder"),
             ("no/*.tar", "no file is called so"),
             ("hub:only", "write hub:owner/name"),
+            ("hub:../name", "write hub:owner/name"),
             ("hub:owner/name", r"hub:owner/name: datasets cannot read it: .*Offline"),
         ],
     )  # fmt: skip
     def test_by_name(self, source, said):
         with pytest.raises(DataError, match=said):
             open_dataset(source)
+
+    def test_options_that_do_not_apply(self, tmp_path):
+        shards, coco = samples.as_shards(tmp_path / "a"), samples.as_coco(tmp_path / "b")
+        for source in (shards, "hub:owner/name"):
+            with pytest.raises(DataError, match=rf"{source} has its pictures in it, .*--images"):
+                open_dataset(source, images=tmp_path)
+        for columns in (Columns(image="image"), Columns(caption="caption")):
+            with pytest.raises(DataError, match=r"COCO's captions, which have no columns to name"):
+                open_dataset(coco, columns)
 
     def test_files_and_folders(self, tmp_path):
         with pytest.raises(DataError, match="nothing in this folder is data for zoo"):
@@ -288,16 +370,49 @@ def test_a_pattern(tmp_path):
     assert len(open_dataset(f"{tmp_path}/0000[01].tar").everything()) == 20
 
 
-def test_a_dataset_as_the_hub_lays_it_out(tmp_path, monkeypatch):
-    """`datasets` takes a folder in the hub's layout for the hub's repository of that name."""
-    home = tmp_path / "owner" / "name" / "data"
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A folder that stands for the hub: `datasets` reads a folder in its layout as it reads the hub."""
+    lies, real = tmp_path / "hub", sources.opened_tables
+    monkeypatch.setattr(
+        sources, "opened_tables", lambda said, *a, **k: real(str(lies / said), *a, **k)
+    )
+    return lies
+
+
+def test_a_folder_of_the_name_is_not_the_hub(tmp_path, monkeypatch):
+    samples.imagefolder(tmp_path / "owner" / "name")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=r"hub:owner/name: owner/name lies in .* as ./owner/name"):
+        open_dataset("hub:owner/name")
+    assert len(open_dataset("./owner/name").everything()) == samples.COUNT
+
+
+def test_paths_in_a_table_of_the_hub_are_no_pictures(hub, tmp_path):
+    samples.folder(tmp_path, 1)
+    rows = [(str(tmp_path / "0000.jpg"), "x")]
+    (hub / "owner" / "name").mkdir(parents=True)
+    samples.table(hub / "owner" / "name" / "a.csv", ("image", "text"), rows)
+    with pytest.raises(DataError, match=r"row 1: no picture is in the column 'image', but '/"):
+        open_dataset("hub:owner/name")
+
+
+def test_an_image_folder_of_the_hub(hub):
+    lies = samples.folder(hub / "owner" / "name")
+    rows = [{"file_name": f"{n:04}.jpg", "text": f"x {n}"} for n in range(samples.COUNT)]
+    (lies / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    dataset = open_dataset("hub:owner/name")
+    assert open_picture(dataset.split("train")[0].picture).size == (50, 40)
+
+
+def test_a_dataset_as_the_hub_lays_it_out(hub, tmp_path):
+    home = hub / "owner" / "name" / "data"
     made = samples.as_parquet(home)
     made.rename(home / "train-00000-of-00001.parquet")
     samples.as_parquet(tmp_path / "other").rename(home / "test-00000-of-00001.parquet")
     (home.parent / "README.md").write_text("---\nlicense: cc0-1.0\n---\n")
     script = home.parent / "name.py"
     script.write_text("raise SystemExit('code of the dataset ran')")
-    monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match=r"hub:owner/name: .*scripts are no longer supported"):
         open_dataset("hub:owner/name")
     script.unlink()

@@ -3,17 +3,23 @@
 import gc
 import json
 import resource
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 import layouts as samples
+from zoo.cli.training_data import opened
+from zoo.data.columns import Columns
+from zoo.data.fingerprint import fingerprint
 from zoo.data.pairs import Pair
 from zoo.data.sources import open_dataset
 from zoo.data.stream import Place, Stream, stream
 from zoo.errors import DataError
+from zoo.recipe import Recipe
 
 PICTURE = samples.jpeg(0)
 
@@ -25,11 +31,17 @@ class Numbers:
     name: str
     first: int
     count: int
+    split: str = "train"
+    columns: Columns = field(default_factory=Columns)
+
+    @property
+    def splits(self):
+        return frozenset({self.split})
 
     def read(self, start):
         for number in range(start // 10, self.count):
             said = str(self.first + number)
-            yield 10 * (number + 1), Pair(Path(said), (said,), said)
+            yield 10 * (number + 1), self.split, Pair(Path(said), (said,), said)
 
 
 def numbers(sizes):
@@ -107,10 +119,111 @@ def test_files(tmp_path, made):
     assert len(list(stream(path).read())) >= samples.COUNT
 
 
-def test_splits_by_the_names_of_shards():
+WORDS = ["train"] * 14 + ["val", "test"] * 5 + ["train"] * 6
+
+
+def shards_in_folders(root):
+    for number, word in enumerate(WORDS):
+        members = [("a.jpg", samples.jpeg(number)), ("a.txt", f"x {number}".encode())]
+        samples.tar(root / word / f"{number}.tar", members)
+    return root
+
+
+def tables_in_folders(root):
+    for word in dict.fromkeys(WORDS):
+        lies = samples.folder(root / word)
+        rows = [(f"{n:04}.jpg", f"x {n}") for n, each in enumerate(WORDS) if each == word]
+        samples.table(lies / "metadata.csv", ("file_name", "text"), rows)
+    return root
+
+
+def csv_with_a_column(root):
+    samples.folder(root)
+    rows = [(f"{n:04}.jpg", f"x {n}", word) for n, word in enumerate(WORDS)]
+    return samples.table(root / "pairs.csv", ("file", "text", "split"), rows)
+
+
+def jsonl_with_a_column(root):
+    samples.folder(root)
+    rows = [{"image": f"{n:04}.jpg", "caption": f"x {n}", "Split": w} for n, w in enumerate(WORDS)]
+    (root / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return root / "pairs.jsonl"
+
+
+def parquet_with_a_column(root):
+    root.mkdir()
+    cells = [samples.jpeg(n) for n in range(len(WORDS))]
+    texts = [f"x {n}" for n in range(len(WORDS))]
+    table = pa.table({"jpg": cells, "caption": texts, "split": WORDS})
+    parquet.write_table(table, root / "pairs.parquet", row_group_size=7)
+    return root / "pairs.parquet"
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        shards_in_folders,
+        tables_in_folders,
+        csv_with_a_column,
+        jsonl_with_a_column,
+        parquet_with_a_column,
+    ],
+)
+def test_the_splits_of_the_source(tmp_path, made):
+    path = made(tmp_path / "mine")
+
+    def captions(pairs):
+        return sorted(pair.captions for pair in pairs)
+
+    whole, dataset = stream(path), open_dataset(path)
+    assert (len(dataset.splits["train"]), whole.drawn) == (20, [])
+    for split in ("train", "validation", "test"):
+        streamed = stream(path, split=split, block=4)
+        given = list(streamed.read())
+        assert captions(pair for pair, _ in given) == captions(dataset.splits[split])
+        rest = streamed.read(given[2][1])
+        assert [pair.captions for pair, _ in rest] == [pair.captions for pair, _ in given[3:]]
+    assert len(list(whole.read())) == len(WORDS)
+    said, pairs = opened(str(path), Recipe(stream=True), Columns(), None)
+    assert said.notes[0] == "splits: as the source has them"
+    assert captions(pairs["test"]) == captions(dataset.splits["test"])
+    assert captions(p for p, _ in pairs["train"].read()) == captions(dataset.splits["train"])
+
+
+def test_rows_that_say_no_three_splits(tmp_path):
+    """The only split is the whole, under any name; besides others, it stays by itself."""
+    for word, held in (("full", "full"), ("train", "extra")):
+        rows = [(f"{n}.jpg", f"x {n}", word if n < 27 else held) for n in range(30)]
+        path = samples.table(tmp_path / f"{held}.csv", ("file", "text", "split"), rows)
+        splits = open_dataset(path).splits
+        for split in splits:
+            given = stream(path, split=split).read()
+            assert sorted(pair.captions for pair, _ in given) == sorted(
+                pair.captions for pair in splits[split]
+            )
+
+
+def test_held_out_pictures_that_begin_alike_are_all_judged(tmp_path):
+    for word, numbers in (("train", (0,)), ("val", (1,)), ("test", range(2, 7))):
+        members = []
+        for n in numbers:
+            members += [(f"{n}.bmp", samples.bmp(n)), (f"{n}.txt", f"x {n}".encode())]
+        samples.tar(tmp_path / f"{word}.tar", members)
+    _, pairs = opened(str(tmp_path), Recipe(stream=True), Columns(), None)
+    assert len({pair.concept for pair in pairs["test"]}) == 5
+
+
+def test_what_is_drawn_is_part_of_what_a_stream_is():
+    """Without the shards of test, a tenth of those that train is drawn for it."""
+    first = Numbers(__file__, 0, 50)
+    with_test = Stream([first, Numbers("b.tar", 50, 5, "test")], split="train")
+    assert fingerprint(with_test) != fingerprint(Stream([first], split="train"))
+
+
+def test_splits_of_shards():
     shards = [
         Numbers("a-train-0.tar", 0, 50),
-        Numbers("a-val-0.tar", 1000, 5),
+        Numbers("a-val-0.tar", 1000, 5, "validation"),
         Numbers("b.tar", 2000, 5),
     ]
     split = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,8 @@ def opened(
 ) -> tuple[ImageTextDataset, dict[str, Any]]:
     """The dataset, and what of it is trained on (a stream, if asked for) and evaluated."""
     from zoo.data.sources import open_dataset
-    from zoo.data.stream import stream
+    from zoo.data.splitting import content_keys, said_of_splits
+    from zoo.data.stream import Stream, stream
 
     held_out = {asked.evaluation.split, "test"}
     if not asked.stream:
@@ -34,13 +36,20 @@ def opened(
     if images is not None:
         raise DataError("--images: a stream has its pictures in shards or tables, or beside these")
     seed = asked.seed if asked.data_seed is None else asked.data_seed
+    whole = stream(source, columns)
     pairs: dict[str, Any] = {
-        split: [pair for pair, _ in islice(stream(source, columns, split=split).read(), _EVALUATED)]
+        split: [pair for pair, _ in islice(Stream(whole.shards, split=split).read(), _EVALUATED)]
         for split in held_out
     }
     for split, found in pairs.items():
         if not found:
             raise DataError(f"the stream {source} has no pairs of the split {split!r}")
-    notes = (f"streamed; the first {_EVALUATED:,} pairs of a split are evaluated at most",)
+        if columns.concept is None:
+            keys = content_keys(pair.picture for pair in found)
+            pairs[split] = [replace(pair, concept=keys[pair.picture]) for pair in found]
+    notes = (
+        f"splits: {said_of_splits(whole.drawn)}",
+        f"streamed; the first {_EVALUATED:,} pairs of a split are evaluated at most",
+    )
     dataset = ImageTextDataset(Path(source).name, pairs, "unknown", "unknown", notes=notes)
-    return dataset, {**pairs, "train": stream(source, columns, split="train", seed=seed)}
+    return dataset, {**pairs, "train": Stream(whole.shards, split="train", seed=seed)}

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from zoo.data.pairs import Pair
-from zoo.data.splitting import content_key
 from zoo.errors import DataError
 
 __all__ = ["coco_pairs", "read_coco"]
@@ -55,9 +54,8 @@ def coco_pairs(said: dict[str, Any], path: Path, images: Path | None = None) -> 
     if not captions:
         raise DataError(f"{path}: no image has a caption")
     folder = images or _folder(path, names[next(iter(captions))])
-    pictures = {key: folder / names[key] for key in captions}
     return [
-        Pair(pictures[key], tuple(text for text in found if text), content_key(pictures[key]))
+        Pair(folder / names[key], tuple(text for text in found if text), "")
         for key, found in captions.items()
         if any(found)
     ]

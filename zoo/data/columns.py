@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from zoo.errors import DataError, suggestion
 
@@ -46,7 +47,8 @@ SPLITS = {
 
 
 def split_name(said: str) -> str:
-    """`val`, `dev` and the like as they are called here; other names as they are."""
+    """`val`, `dev` and the like as they are called here; other names as they are, but for spaces."""
+    said = said.strip()
     return SPLITS.get(said.lower(), said)
 
 
@@ -85,6 +87,11 @@ class Columns:
             caption=self.caption or _by_convention(_CAPTION, there, source, "caption", "captions"),
             split=self.split or next((name for name in there if name.lower() in _SPLIT), None),
         )
+
+    def split_of(self, row: Mapping[str, Any]) -> str:
+        """The split that a row says; empty if none."""
+        said = row[self.split] if self.split else None
+        return "" if said is None else split_name(str(said))
 
 
 def usual_caption(there: Iterable[str]) -> str | None:

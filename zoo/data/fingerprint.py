@@ -29,13 +29,15 @@ def fingerprint(
 
     A picture's file is read once, and remembered while it stays as it is; one that cannot be read has
     no content. Of a stream: the number of shards, and a hash over their names, their sizes, and the
-    first and last megabyte of each, as reading all would take as long as an epoch; and what of them
-    is read, and in what order: columns, split, block and seed.
+    first and last megabyte of each, as reading all would take as long as an epoch, and over the
+    splits that they have, which decide what is drawn; and what of them is read, and in what order:
+    columns, split, block and seed.
     """
     if isinstance(pairs, Stream):
         digest = hashlib.sha256()
         for shard in pairs.shards:
             digest.update(_of_file(Path(shard.name)))
+        digest.update(" ".join(sorted(pairs.splits - {"train"})).encode())
         columns = dict.fromkeys(json.dumps(asdict(each.columns)) for each in pairs.shards)
         return {
             "shards": len(pairs.shards),

@@ -29,6 +29,9 @@ _MOST = 5_000_000
 _SETTLED = 2_000_000_000
 """Nanoseconds. A younger file could change again and bear the same time, on a coarse clock."""
 _AT_ONCE = 256
+_PATIENCE = 60
+"""Seconds to wait for a process that writes."""
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 State = tuple[int, int, int, int, int]
 """Size, times of change of content and of inode, device, inode."""
@@ -64,7 +67,7 @@ def picture_hashes(
     found: list[PictureHash | None] = [None] * len(pictures)
     states = [noted(partial(_state, each), index, unread) for index, each in enumerate(pictures)]
     unread_at_once = set(unread or ())
-    with _memory() as memory:
+    with contextlib.closing(_Memory()) as memory:
         for index, (picture, state) in enumerate(zip(pictures, states, strict=True)):
             if index in unread_at_once:
                 continue
@@ -103,57 +106,79 @@ def check_unchanged(picture: Path | Held, state: State | None) -> None:
 
 
 class _Memory:
-    """Hashes by path and state, in SQLite; several processes may use it at once."""
+    """Hashes by path and state, in SQLite; several processes may use it at once.
 
-    def __init__(self, database: sqlite3.Connection) -> None:
-        self._database = database
-        database.execute(
-            "CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, state TEXT, sha256 BLOB)"
-        )
+    Where the file cannot be used, nothing is remembered, and the work goes on. A damaged one is discarded.
+    """
+
+    def __init__(self) -> None:
+        self._database: sqlite3.Connection | None = None
         self._new: list[tuple[bytes, str, bytes]] = []
+        self._open()
 
     def get(self, picture: Path | Held, state: State | None) -> bytes | None:
         if state is None or isinstance(picture, Held):
             return None
-        row = self._database.execute(
-            "SELECT sha256 FROM files WHERE path = ? AND state = ?", (_name(picture), _text(state))
-        ).fetchone()
+        row = None
+        with self._bearing_faults():
+            if self._database is not None:
+                row = self._database.execute(
+                    "SELECT sha256 FROM files WHERE path = ? AND state = ?",
+                    (_name(picture), _text(state)),
+                ).fetchone()
         return bytes(row[0]) if row else None
 
     def put(self, picture: Path | Held, state: State, sha256: bytes) -> None:
         if not isinstance(picture, Held):
             self._new.append((_name(picture), _text(state), sha256))
 
-    def save(self) -> None:
-        if not self._new:
-            return
-        with self._database:
-            self._database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", self._new)
+    def close(self) -> None:
+        """Keep what was put in."""
+        with self._bearing_faults():
+            if self._database is not None and self._new:
+                with self._database:
+                    self._database.executemany(
+                        "INSERT OR REPLACE INTO files VALUES (?, ?, ?)", self._new
+                    )
+                    self._database.execute(
+                        "DELETE FROM files WHERE rowid <= (SELECT max(rowid) FROM files) - ?",
+                        (_MOST,),
+                    )
+        if self._database is not None:
+            self._database.close()
+
+    def _open(self) -> None:
+        with self._bearing_faults():
+            self._database = sqlite3.connect(_database(), timeout=_PATIENCE)
             self._database.execute(
-                "DELETE FROM files WHERE rowid <= (SELECT max(rowid) FROM files) - ?", (_MOST,)
+                "CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, state TEXT, sha256 BLOB)"
             )
 
-
-@contextlib.contextmanager
-def _memory() -> Iterator[_Memory]:
-    """The memory; what was put in is kept even if the work breaks off."""
-    path = cache_folder("picture-hashes") / "hashes.sqlite"
-    with contextlib.ExitStack() as stack:
+    @contextlib.contextmanager
+    def _bearing_faults(self) -> Iterator[None]:
         try:
-            memory = _Memory(stack.enter_context(contextlib.closing(_open(path))))
-        except sqlite3.DatabaseError as error:
-            _log.warning("%s: %s; pictures are hashed anew", path, error)
-            stack.close()
-            path.unlink(missing_ok=True)
-            memory = _Memory(stack.enter_context(contextlib.closing(_open(path))))
-        try:
-            yield memory
-        finally:
-            memory.save()
+            yield
+        except (sqlite3.Error, OSError) as error:
+            _log.warning("hashes.sqlite: %s; pictures are hashed anew", error)
+            if self._database is not None:
+                self._database.close()
+                self._database = None
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED and _discarded():
+                self._open()
 
 
-def _open(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, timeout=60)
+def _discarded() -> bool:
+    """Remove the memory, and the journal that would be played into the next one."""
+    try:
+        for ending in ("", "-journal", "-wal", "-shm"):
+            _database().with_name(f"{_database().name}{ending}").unlink(missing_ok=True)
+    except OSError:
+        return False
+    return True
+
+
+def _database() -> Path:
+    return cache_folder("picture-hashes") / "hashes.sqlite"
 
 
 def _name(picture: Path) -> bytes:

@@ -59,7 +59,8 @@ class Inspection:
         width, height: of the pictures that can be read, upright, in pixels.
         formats: how many pictures are of each.
         captions_per_picture, characters, words, tokens: of captions; tokens with a tokenizer only.
-        cut: captions longer than the text encoder's context, which it would cut.
+        cut: captions that fill the text encoder's context, or are longer and cut by it; None if no
+            context is known.
         same_pictures: groups of pictures of the same bytes, by name.
         same_captions: captions of more than one picture, and of how many.
         across_splits: how many groups of the same pictures are in more than one split.

@@ -16,7 +16,11 @@ __all__ = ["ImageTextDataset", "Pair", "load_dataset", "one_per_concept"]
 
 @dataclass(frozen=True)
 class Pair:
-    """A picture, its captions (the first is its name), and the concept that it shows."""
+    """A picture, its captions (the first is its name), and the concept that it shows.
+
+    The concept is empty only as long as a dataset is being read: where its source says none, it becomes
+    the key of the picture's content, which takes all pictures to be known.
+    """
 
     picture: Path | Held
     captions: tuple[str, ...]

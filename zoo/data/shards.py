@@ -12,8 +12,7 @@ from typing import Any, BinaryIO
 from zoo.data.columns import Columns, texts, usual_caption
 from zoo.data.held import Held
 from zoo.data.pairs import Pair
-from zoo.data.splitting import content_key
-from zoo.errors import DataError
+from zoo.errors import DataError, suggestion
 
 __all__ = ["PICTURES", "Member", "Sample", "samples"]
 
@@ -60,7 +59,7 @@ class Sample:
 
     Attributes:
         key: the shard and the name.
-        pair: None where it lacks a picture or a caption.
+        pair: None where it lacks a picture or a caption; without a concept where no column says one.
         following: where the next sample begins in the shard, in bytes.
         lacks: what, in words, if anything.
         ignored: endings of members that were not looked at, such as pickles.
@@ -82,10 +81,20 @@ def samples(shard: Path, columns: Columns | None = None, start: int = 0) -> Iter
     unpickled, unpacked to disk, or given to another program. A sample that lacks a picture or a
     caption has no pair, and says what it lacks.
 
+    Args:
+        columns: of `image`, the ending of the pictures, where samples have several; of `caption`, an
+            ending or a column of json.
+
     Raises:
-        DataError: the file is missing, or no tar file, or ends within a member.
+        DataError: the file is missing, or no tar file, or ends within a member; or pictures have no
+            such ending.
     """
     columns = columns or Columns()
+    if columns.image not in (None, *PICTURES):
+        raise DataError(
+            f"{shard}: pictures in a shard are named by their ending, {', '.join(PICTURES)}, which "
+            f"{columns.image!r} is none of.{suggestion(str(columns.image), PICTURES)}"
+        )
     key: str | None = None
     members: dict[str, tarfile.TarInfo] = {}
     ignored: list[str] = []
@@ -139,13 +148,14 @@ def _sample(
     ignored: list[str],
 ) -> Sample:
     made = Sample(f"{shard}/{key}", None, following, ignored=tuple(ignored))
+    wanted = (columns.image,) if columns.image else PICTURES
     picture = None
     captions: list[str] = []
     row: dict[str, Any] = {}
     for kind, member in members.items():
         held = Member(shard, member.name, member.offset_data, member.size)
         if kind in PICTURES:
-            if picture is None or kind == columns.image:
+            if columns.image == kind or (columns.image is None and picture is None):
                 picture = held
         elif kind == "json":
             row = _json(held)
@@ -155,7 +165,7 @@ def _sample(
         captions += texts(row.get(columns.caption or usual_caption(row) or ""))
     captions = [caption.strip() for caption in captions if caption.strip()]
     if picture is None:
-        made.lacks = f"{made.key}: no picture is among its members (.{', .'.join(PICTURES)})"
+        made.lacks = f"{made.key}: no picture is among its members (.{', .'.join(wanted)})"
     elif not captions:
         there = f"; its .json has {', '.join(row)}" if row else ""
         made.lacks = (
@@ -163,8 +173,7 @@ def _sample(
         )
     else:
         concept = row.get(columns.concept) if columns.concept else None
-        said = content_key(picture) if concept is None else str(concept)
-        made.pair = Pair(picture, tuple(captions), said)
+        made.pair = Pair(picture, tuple(captions), "" if concept is None else str(concept))
     return made
 
 

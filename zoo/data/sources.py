@@ -21,6 +21,7 @@ from zoo.errors import DataError, UnknownNameError
 
 __all__ = ["open_dataset", "split_of_file", "table_options"]
 
+_REPOSITORY = re.compile(r"\b[\w.-]+\b/\b[\w.-]+\b")
 _METADATA = (".csv", ".jsonl", ".parquet")
 _ACCEPTED = (
     "a folder of pictures with metadata.csv or metadata.jsonl (file_name and a caption), tables "
@@ -41,12 +42,14 @@ def open_dataset(
         images: the folder that paths are relative to, when it is not the file's own.
 
     Raises:
-        DataError: nothing can be read there; the message says why.
+        DataError: nothing can be read there, or it has no such columns or no paths; the message says
+            why.
         UnknownNameError: it is neither a path nor a registered name.
         MissingExtraError: `datasets` is needed and not installed.
     """
     said, columns = str(source), columns or Columns()
     if said.startswith("hub:"):
+        _check_within(said, images)
         return _hub(said, columns)
     scheme = re.match(r"([a-z][a-z0-9+.-]+):", said, re.IGNORECASE)
     if scheme and not Path(said).exists():
@@ -127,17 +130,20 @@ def _files(
     lacking: list[str] = []
     notes: list[str] = []
     if kind == ".tar":
+        _check_within(said, images)
         notes, lacking = _add_shards(splits, said, files, columns, root)
     elif kind in FORMATS:
         for file in files:
             of_file = split_of_file(file, root)
             coco = read_coco(file) if kind == ".json" else None
             if coco is not None:
+                if columns != Columns():
+                    raise DataError(f"{file}: COCO's captions, which have no columns to name")
                 _extend(splits, {"": coco_pairs(coco, file, images)}, of_file)
                 continue
             rows = opened_tables(FORMATS[kind], str(file), **table_options(file))["train"]
             found, more = pairs_of(rows, columns, images or file.parent, str(file))
-            _extend(splits, found, of_file)
+            notes += _extend(splits, found, of_file)
             lacking += more
     else:
         raise DataError(
@@ -150,21 +156,35 @@ def _hub(said: str, columns: Columns) -> ImageTextDataset:
     """A dataset of the hub, `hub:owner/name` or `hub:owner/name/configuration`."""
     owner, _, rest = said.removeprefix("hub:").partition("/")
     name, _, configuration = rest.partition("/")
-    if not owner or not name:
+    repository = f"{owner}/{name}"
+    if not _REPOSITORY.fullmatch(repository):
         raise DataError(f"{said}: write hub:owner/name, or hub:owner/name/configuration")
-    found = opened_tables(f"{owner}/{name}", said, name=configuration or None)
+    if Path(repository).exists():
+        raise DataError(
+            f"{said}: {repository} lies in the working folder too, and datasets would read it in place "
+            f"of the hub's. Give it as ./{repository} if it is meant; else run from another folder"
+        )
+    found = opened_tables(repository, said, name=configuration or None)
     splits: dict[str, list[Pair]] = {}
     lacking: list[str] = []
+    notes: list[str] = []
     for split, rows in found.items():
-        pairs, more = pairs_of(rows, columns, Path(), said)
-        _extend(splits, pairs, split)
+        # paths of an image folder's pictures are those of datasets, which fetched them
+        base = Path() if rows.info.builder_name == "imagefolder" else None
+        pairs, more = pairs_of(rows, columns, base, said)
+        notes += _extend(splits, pairs, split)
         lacking += more
     first = next(iter(found.values()))
     return replace(
-        _made(said, Path(name), splits, _left_out(lacking)),
+        _made(said, Path(name), splits, [*_left_out(lacking), *notes]),
         licence=first.info.license or "not stated",
-        homepage=f"https://huggingface.co/datasets/{owner}/{name}",
+        homepage=f"https://huggingface.co/datasets/{repository}",
     )
+
+
+def _check_within(said: str, images: Path | None) -> None:
+    if images is not None:
+        raise DataError(f"{said} has its pictures in it, and none in a folder (--images)")
 
 
 def _add_shards(
@@ -195,10 +215,19 @@ def _left_out(lacking: Sequence[str]) -> list[str]:
     return [f"{len(lacking)} left out, the first: {lacking[0]}"] if lacking else []
 
 
-def _extend(splits: dict[str, list[Pair]], more: Mapping[str, list[Pair]], otherwise: str) -> None:
-    """Add pairs to their splits: what the rows say comes before what the file's name says."""
+def _extend(
+    splits: dict[str, list[Pair]], more: Mapping[str, list[Pair]], otherwise: str
+) -> list[str]:
+    """Add pairs to their splits: what the rows say comes before what the file's name says.
+
+    A note, where only some of the rows say a split.
+    """
+    unsaid = split_name(otherwise) or "train"
     for split, pairs in more.items():
-        splits.setdefault(split or split_name(otherwise) or "train", []).extend(pairs)
+        splits.setdefault(split or unsaid, []).extend(pairs)
+    if "" not in more or len(more) == 1:
+        return []
+    return [f"{len(more[''])} pictures whose rows leave the split empty are of {unsaid}"]
 
 
 def _made(

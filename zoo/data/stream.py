@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,9 +13,9 @@ from zoo.data.columns import Columns
 from zoo.data.pairs import Pair
 from zoo.data.shards import samples
 from zoo.data.sources import split_of_file, table_options
-from zoo.data.splitting import drawn_split
+from zoo.data.splitting import content_key, drawn_split, whole_split
 from zoo.data.tables import FORMATS, opened_tables, pair_of, with_plain_pictures
-from zoo.errors import DataError
+from zoo.errors import DataError, first_line
 
 __all__ = ["Place", "RowShard", "Shard", "Stream", "TarShard", "stream"]
 
@@ -30,48 +31,87 @@ class Shard(Protocol):
     def columns(self) -> Columns:
         """Where its pictures and captions are."""
 
-    def read(self, start: int) -> Iterator[tuple[int, Pair | None]]:
-        """Each sample's pair (None: it lacks something), and where the following one begins."""
+    @property
+    def splits(self) -> frozenset[str]:
+        """The splits that its samples are of."""
+
+    def read(self, start: int) -> Iterator[tuple[int, str, Pair | None]]:
+        """Of each sample: where the following one begins, its split, its pair (None: it lacks some)."""
 
 
 @dataclass(frozen=True)
 class TarShard:
-    """A webdataset shard; places in it are bytes."""
+    """A webdataset shard, all of one split; places in it are bytes."""
 
     path: Path
     columns: Columns
+    split: str = "train"
 
     @property
     def name(self) -> str:
         return str(self.path)
 
-    def read(self, start: int) -> Iterator[tuple[int, Pair | None]]:
+    @property
+    def splits(self) -> frozenset[str]:
+        return frozenset({self.split})
+
+    def read(self, start: int) -> Iterator[tuple[int, str, Pair | None]]:
         for sample in samples(self.path, self.columns, start):
-            yield sample.following, sample.pair
+            yield sample.following, self.split, sample.pair
 
 
 @dataclass(frozen=True)
 class RowShard:
-    """A table's file, streamed by `datasets`; places in it are rows, and skipping reads them."""
+    """A table's file, streamed by `datasets`; places in it are rows, and skipping reads them.
+
+    Rows are of the split that they say, in a column of which all is read once, else of `split`.
+    """
 
     path: Path
     columns: Columns
+    split: str = "train"
 
     @property
     def name(self) -> str:
         return str(self.path)
 
-    def read(self, start: int) -> Iterator[tuple[int, Pair | None]]:
-        kind = FORMATS[self.path.suffix.lower()]
-        found = opened_tables(kind, self.name, streaming=True, **table_options(self.path))
-        rows = found["train"]
-        if rows.features is None:
-            rows = rows._resolve_features()
-        rows = with_plain_pictures(rows)
-        columns = self.columns.found(list(rows.features or {}), self.name)
+    @cached_property
+    def splits(self) -> frozenset[str]:
+        column = self._columns(self._rows()).split
+        if column is None:
+            return frozenset({self.split})
+        found: set[object] = set()
+        for block in self._rows(column).with_format("arrow").iter(10_000):
+            found.update(block[column].unique().to_pylist())
+        columns = Columns(split=column)
+        return frozenset(columns.split_of({column: cell}) or self.split for cell in found)
+
+    def read(self, start: int) -> Iterator[tuple[int, str, Pair | None]]:
+        rows = self._rows()
+        columns = self._columns(rows)
         for number, row in enumerate(rows.skip(start), start + 1):
             pair = pair_of(row, columns, self.path.parent, f"{self.name}: row {number}")
-            yield number, None if isinstance(pair, str) else pair
+            split = columns.split_of(row) or self.split
+            yield number, split, None if isinstance(pair, str) else pair
+
+    def _rows(self, *only: str) -> Any:
+        """Its rows, of all columns or of some."""
+        kind, options = FORMATS[self.path.suffix.lower()], table_options(self.path)
+        if only and kind == "parquet":  # of which the others are not even read
+            options["columns"] = list(only)
+        rows = opened_tables(kind, self.name, streaming=True, **options)["train"]
+        return rows.select_columns(list(only)) if only else with_plain_pictures(rows)
+
+    def _columns(self, rows: Any) -> Columns:
+        names = rows.features
+        if names is None:  # of a .csv, into which datasets has not looked
+            import pandas
+
+            try:
+                names = pandas.read_csv(self.path, sep=table_options(self.path)["sep"], nrows=0)
+            except ValueError as error:
+                raise DataError(f"{self.name}: not a table: {first_line(error)}") from error
+        return self.columns.found(list(names), self.name)
 
 
 @dataclass(frozen=True)
@@ -103,11 +143,18 @@ class Stream:
     more, each reader has shards of its own; with fewer, readers share a shard by turns. Either way
     every pair is given once an epoch, to one reader.
 
+    Where the shards say no concepts, pictures that are equal in size and in their first 16 KB have the
+    same one, copies or not: only a list can compare them.
+
     Args:
-        split: `train`, `validation` or `test`, by a word in the shards' names; shards that say none
-            are of `train`, and a split that no shard is of is drawn from there by
-            `zoo.data.splitting.drawn_split`. None takes all.
+        split: `train`, `validation`, `test`, or another one that the shards have. Of the two held out,
+            those that they do not have are drawn from `train` by `zoo.data.splitting.drawn_split`.
+            None takes all.
         block: pairs that are shuffled together.
+
+    Attributes:
+        splits: those that the shards have.
+        drawn: those that are drawn.
 
     Raises:
         DataError: there are no shards, or none of this split.
@@ -123,11 +170,16 @@ class Stream:
     ) -> None:
         if block < 1:
             raise DataError(f"a block has 1 pair or more, not {block}")
-        said = {shard.name: split_of_file(Path(shard.name)) or "train" for shard in shards}
-        self.drawn = [name for name in ("validation", "test") if name not in said.values()]
+        self.splits = frozenset().union(*(shard.splits for shard in shards))
+        whole = whole_split(self.splits)
+        self.drawn = [
+            name
+            for name in ("validation", "test")
+            if whole in self.splits and name not in self.splits
+        ]
+        self._home = whole if split == "train" or split in self.drawn else split
         if split is not None:
-            home = "train" if split in self.drawn else split
-            shards = [shard for shard in shards if said[shard.name] == home]
+            shards = [shard for shard in shards if self._home in shard.splits]
         if not shards:
             raise DataError("there are no shards" + (f" of the split {split!r}" if split else ""))
         self.shards, self.split, self.block, self.seed = list(shards), split, block, seed
@@ -169,9 +221,12 @@ class Stream:
         block: list[Pair] = []
         begins, following, sample = place, place.start, place.sample
         skip = place.given
-        for following, pair in self.shards[shard].read(place.start):
-            if sample % every == first and pair is not None and self._wanted(pair):
-                block.append(pair)
+        for following, split, pair in self.shards[shard].read(place.start):
+            if sample % every == first and pair is not None and self._home in (None, split):
+                if not pair.concept:
+                    pair = replace(pair, concept=content_key(pair.picture))
+                if self._wanted(pair):
+                    block.append(pair)
             sample += 1
             if len(block) == self.block:
                 after = Place(place.epoch, place.shard, following, sample)
@@ -195,7 +250,10 @@ class Stream:
 
 
 def stream(source: str | Path, columns: Columns | None = None, **options: Any) -> Stream:
-    """The pairs of shards or tables: a file, a folder of them, or several files.
+    """The pairs of shards or tables: a file, or a folder of them.
+
+    The source's own splits are those that `zoo.data.sources.open_dataset` finds: by a word in the name
+    of a file or of a folder in the source, and by a column `split`, which is read through at once.
 
     Args:
         options: of `Stream`.
@@ -211,6 +269,7 @@ def stream(source: str | Path, columns: Columns | None = None, **options: Any) -
         raise DataError(f"{source}: no shard (.tar) and no table ({', '.join(FORMATS)}) to stream")
     if tars and tables:
         raise DataError(f"{source}: there are both shards and tables; name one of them")
-    shards: list[Shard] = [TarShard(file, columns) for file in tars]
-    shards += [RowShard(file, columns) for file in tables]
+    root = path if path.is_dir() else None
+    kind: type[TarShard | RowShard] = TarShard if tars else RowShard
+    shards = [kind(file, columns, split_of_file(file, root) or "train") for file in tars or tables]
     return Stream(shards, **options)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from zoo.cache import cache_folder
-from zoo.data.columns import Columns, split_name, texts
+from zoo.data.columns import Columns, texts
 from zoo.data.held import Held
 from zoo.data.pairs import Pair
-from zoo.data.splitting import content_key
+from zoo.data.splitting import content_keys
 from zoo.errors import DataError, MissingExtraError, ZooError, first_line
 
 __all__ = [
@@ -136,11 +136,11 @@ def with_plain_pictures(rows: Any) -> Any:
 
 
 def pairs_of(
-    rows: Any, columns: Columns, base: Path, source: str
+    rows: Any, columns: Columns, base: Path | None, source: str
 ) -> tuple[dict[str, list[Pair]], list[str]]:
     """The pairs of a table by the split that its rows say, `""` where they say none; what rows lack.
 
-    Rows of one picture become one pair with all their captions.
+    Rows of one picture, by its path or by all its bytes, become one pair with all their captions.
 
     Raises:
         DataError: a column is missing, or no row has both a picture and a caption.
@@ -151,23 +151,26 @@ def pairs_of(
         name for name in (columns.image, columns.caption, columns.split, columns.concept) if name
     ]
     table = rows.select_columns(wanted).with_format("arrow")
-    splits: dict[str, dict[str, Pair]] = {}
+    found: list[tuple[str, Pair]] = []
     lacking: list[str] = []
     for number, row in enumerate(_without_bytes(table, str(columns.image))):
         pair = pair_of(row, columns, base, f"{source}: row {number + 1}", (table, number))
         if isinstance(pair, str):
             lacking.append(pair)
-            continue
-        split = split_name(str(row[columns.split])) if columns.split else ""
+        else:
+            found.append((columns.split_of(row), pair))
+    if lacking and not found:
+        raise DataError(f"no row has both a picture and a caption; {lacking[0]}")
+    keys = content_keys(pair.picture for _, pair in found if isinstance(pair.picture, Held))
+    splits: dict[str, dict[str, Pair]] = {}
+    for split, pair in found:
         group = splits.setdefault(split, {})
-        key = str(pair.picture) if isinstance(pair.picture, Path) else pair.concept
+        key = keys.get(pair.picture) or str(pair.picture)
         known = group.get(key)
         if known is not None:
             more = tuple(each for each in pair.captions if each not in known.captions)
             pair = Pair(known.picture, known.captions + more, known.concept)
         group[key] = pair
-    if lacking and not splits:
-        raise DataError(f"no row has both a picture and a caption; {lacking[0]}")
     return {name: list(group.values()) for name, group in splits.items()}, lacking
 
 
@@ -192,14 +195,14 @@ def _without_bytes(table: Any, image: str) -> Iterator[dict[str, Any]]:
 def pair_of(
     row: Mapping[str, Any],
     columns: Columns,
-    base: Path,
+    base: Path | None,
     where: str,
     place: tuple[Any, int] | None = None,
 ) -> Pair | str:
-    """A row as a pair, or what it lacks, in words.
+    """A row as a pair, without a concept where no column says one; or what it lacks, in words.
 
     Args:
-        base: what paths in it are relative to.
+        base: what paths in it are relative to; None where paths are no pictures.
         place: the table and the number of the row, for pictures in cells.
     """
     assert columns.image is not None
@@ -208,7 +211,7 @@ def pair_of(
     picture: Path | Held
     if isinstance(said, Mapping) and said.get("bytes") is None:
         said = said.get("path")
-    if isinstance(said, str) and said.strip():
+    if isinstance(said, str) and said.strip() and base is not None:
         picture = base / said
     elif isinstance(said, Mapping):
         called = f"{where} ({said['path']})" if said.get("path") else where
@@ -226,4 +229,4 @@ def pair_of(
         said = row[columns.caption]
         return f"{where}: no caption is in the column {columns.caption!r}, but {said!r:.60}"
     concept = row.get(columns.concept) if columns.concept else None
-    return Pair(picture, captions, content_key(picture) if concept is None else str(concept))
+    return Pair(picture, captions, "" if concept is None else str(concept))
