@@ -7,7 +7,7 @@ import torch
 
 from zoo.cache import cache_folder
 from zoo.training import precision
-from zoo.training.precision import Measured, choose, measured
+from zoo.training.precision import Measured, choose, fp32_kernels, measured
 
 CPU = torch.device("cpu")
 
@@ -79,3 +79,13 @@ def test_a_processor_without_bfloat16_units_computes_in_fp32():
     assert found.bf16 > 0
     if units["architecture"] == "x86_64" and not (units["avx512_bf16"] or units["amx_bf16"]):
         assert found.faster == "fp32"
+
+
+def test_kernels_are_those_that_torch_was_told():
+    before = fp32_kernels()
+    torch.set_float32_matmul_precision("high")
+    try:
+        assert fp32_kernels()["cuda.matmul"] == "tf32" != before["cuda.matmul"]
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert fp32_kernels() == before

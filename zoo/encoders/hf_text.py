@@ -151,7 +151,9 @@ def create(
     )
     if saved_files is not None:
         tokenizer.keep()
-    decided = {"revision": files.revision} if files.revision else {}
+    decided: dict[str, Any] = {"revision": files.revision} if files.revision else {}
+    if files.revision is None and pooling is not None:  # a folder may say something else tomorrow
+        decided["pooling"] = pooling
     return HFTextEncoder(backbone, pooling, tokenizer, source, decided)
 
 

@@ -20,7 +20,7 @@ from torch import nn
 from zoo.cache import cache_folder
 from zoo.recipe import Precision
 
-__all__ = ["Measured", "Precision", "autocast", "choose", "measured"]
+__all__ = ["Measured", "Precision", "autocast", "choose", "fp32_kernels", "measured"]
 
 _ROUNDS = 8
 _HOPELESS = 3.0
@@ -48,6 +48,18 @@ def choose(wanted: Precision, device: torch.device) -> Literal["fp32", "bf16"]:
 def autocast(precision: Literal["fp32", "bf16"], device: torch.device) -> torch.autocast:
     """The context in which a forward pass runs in this precision."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+def fp32_kernels() -> dict[str, str]:
+    """How exactly products of float32 are taken, as torch was told: of a GPU, and of a processor."""
+    backends: Any = torch.backends
+    told = {
+        "cuda.matmul": backends.cuda.matmul,
+        "cudnn.conv": backends.cudnn.conv,
+        "mkldnn.matmul": backends.mkldnn.matmul,
+        "mkldnn.conv": backends.mkldnn.conv,
+    }
+    return {name: each.fp32_precision.replace("none", "ieee") for name, each in told.items()}
 
 
 @functools.cache
