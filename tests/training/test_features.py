@@ -498,6 +498,25 @@ def test_an_encoder_that_is_not_deterministic_is_refused(model, how, tmp_path):
     assert not list((tmp_path / "zoo-cache").rglob("*.safetensors"))
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_cannot_be_kept_is_checked_as_well(model, pairs, kept):
+    """Of a frozen encoder whose preprocessing is no data, its features are computed each time."""
+    built = model()
+    encoder = built.image_encoder.encoder
+    if not kept:
+        preprocess = encoder.preprocess
+        encoder.preprocess = lambda picture: preprocess(picture)
+    hook = encoder.register_forward_hook(lambda *given: given[2] + torch.randn_like(given[2]))
+    with pytest.raises(
+        SpecError, match=r"image.encoder: is frozen, and for '?.*red-0.png'? it gives"
+    ):
+        image_features(built, paths(pairs))
+    hook.remove()
+    encoder.register_forward_hook(lambda *given: given[2] / 0)
+    with pytest.raises(DataError, match=r"red-0.png: the image encoder gives NaN or infinity"):
+        image_features(built, paths(pairs))
+
+
 def test_features_of_another_shape_are_refused(model, pairs):
     built = model()
     encoder = built.image_encoder.encoder
