@@ -14,10 +14,11 @@ from transformers import BertConfig
 
 import zoo
 from standins import bert_folder
-from zoo.clip import evaluating
+from zoo.clip import CLIP, CLIPImageEncoder, evaluating
 from zoo.data.held import Held
 from zoo.encoders.preprocess import Preprocess
-from zoo.errors import CacheError, DataError, SpecError
+from zoo.errors import CacheError, DataError, SpecError, TowerError
+from zoo.evaluation.embeddings import project
 from zoo.registry.catalog import _session, catalog
 from zoo.training import ingredients as ingredients_module
 from zoo.training.features import image_features, text_features
@@ -604,6 +605,47 @@ def test_an_unreadable_picture_is_named_and_what_was_done_is_kept(model, pairs, 
         image_features(model(), [])
     with pytest.raises(DataError, match="there are no texts to compute features of"):
         text_features(model(), [])
+
+
+def test_half_a_model_has_no_features_of_the_other_side(pairs):
+    half = zoo.build("resnet50-clip", pretrained=False, towers="text")
+    with pytest.raises(TowerError, match="built without its image tower; build it with towers"):
+        image_features(half, paths(pairs))
+    half = CLIP(CLIPImageEncoder(nn.Identity(), nn.Identity()), None)
+    with pytest.raises(TowerError, match="built without its text tower; build it with towers"):
+        text_features(half, TEXTS)
+
+
+def test_a_model_in_bfloat16_takes_pictures_and_features_in_it(model, pairs):
+    built = model("full", "full", {"text.head": "linear"})
+    expected = [
+        project(built.image_encoder, image_features(built, paths(pairs), precision="fp32")),
+        project(built.text_encoder, text_features(built, TEXTS, precision="fp32")),
+    ]
+    built.to(torch.bfloat16)
+    found = [
+        project(built.image_encoder, image_features(built, paths(pairs), precision="fp32")),
+        project(built.text_encoder, text_features(built, TEXTS, precision="fp32")),
+    ]
+    found += [built.embed_images(paths(pairs)), built.embed_texts(TEXTS)]
+    for mine, exact in zip(found, [*expected, *expected], strict=True):
+        torch.testing.assert_close(mine, exact, atol=0.05, rtol=0)
+
+
+def test_a_tower_without_parameters(model, pairs):
+    built = model()
+
+    class Mean(nn.Module):
+        preprocess = built.image_encoder.encoder.preprocess
+
+        def forward(self, images):
+            return images.mean((2, 3))
+
+    free = CLIP(CLIPImageEncoder(Mean(), nn.Identity()), None)
+    features = image_features(free, paths(pairs))
+    torch.testing.assert_close(
+        project(free.image_encoder, features), free.embed_images(paths(pairs))
+    )
 
 
 def test_what_has_no_room_is_refused_before_the_work(model, pairs, monkeypatch):

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 
 import zoo
 from zoo.errors import DataError, MissingExtraError, SpecError, TowerError
@@ -247,3 +249,16 @@ def test_a_teacher_is_one_that_the_loss_learns_from(model, pairs, recipe):
         SpecError, match=r"DistillationLoss learns from a teacher, and there is none"
     ):
         train(model(changes={"loss": "distillation"}), pairs, recipe())
+
+
+def test_an_accelerator_of_another_kind_is_told(model, pairs, recipe):
+    """As one that a notebook made before."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    try:
+        Accelerator(cpu=True, mixed_precision="bf16")
+        with pytest.raises(
+            SpecError, match=r"has an Accelerator of another .* with mixed_precision"
+        ):
+            train(model(), pairs, recipe(steps=1))
+    finally:
+        AcceleratorState._reset_state(reset_partial_state=True)

@@ -13,6 +13,7 @@ from torch import Tensor
 from zoo.clip import CLIP, evaluating
 from zoo.data.pairs import Pair
 from zoo.errors import DataError, TowerError
+from zoo.parameters import any_tensor
 from zoo.training.features import Progress, image_features
 
 __all__ = ["Gallery", "Hit"]
@@ -44,10 +45,10 @@ class Gallery:
         self.model = model
         self.pairs = list(pairs)
         features = image_features(model, [pair.picture for pair in pairs], progress)
-        device = next(tower.parameters()).device
+        some = any_tensor(tower)
         with evaluating(tower), torch.no_grad():
             embeds = [
-                tower.project(features[rows].to(device)).float().cpu()
+                tower.project(features[rows].to(some.device, some.dtype)).float().cpu()
                 for rows in torch.split(torch.arange(len(features)), _AT_ONCE)
             ]
         self.embeds: Float[Tensor, "count dim"] = torch.cat(embeds)

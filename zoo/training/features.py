@@ -19,6 +19,7 @@ from zoo.data.pictures import open_picture
 from zoo.data.unreadable import Unread, noted
 from zoo.errors import DataError, SpecError
 from zoo.memory import keep_freed_memory
+from zoo.parameters import any_tensor
 from zoo.recipe import Precision
 from zoo.training.ingredients import ingredients
 from zoo.training.precision import autocast, choose
@@ -66,13 +67,15 @@ def image_features(
             is not to be noted; the message names it.
         SpecError: the encoder is frozen, and says something else of a picture each time.
         CacheError: the features cannot be kept.
+        TowerError: the model has no such tower.
     """
     if not pictures:
         raise DataError("there are no pictures to compute features of")
-    tower: Any = model.image_encoder
+    tower = model.tower("image")
     tower.to(memory_format=torch.channels_last)
     encoder = tower.encoder
-    device = next(tower.parameters()).device
+    some = any_tensor(tower)
+    device = some.device
     chosen = choose(precision, device)
     said = ingredients(model, "image", chosen, device)
     hashes: list[PictureHash] | None = None
@@ -106,7 +109,7 @@ def image_features(
                 if hashes is not None:
                     for index in _others(batch, lost):
                         check_unchanged(pictures[index], hashes[index].state)
-                stacked = stacked.to(device, memory_format=torch.channels_last)
+                stacked = stacked.to(device, some.dtype, memory_format=torch.channels_last)
                 with autocast(chosen, device):
                     yield tower.features(stacked)
 
@@ -146,11 +149,12 @@ def text_features(
         DataError: no texts, or one that has features that are no numbers; the message names it.
         SpecError: the encoder is frozen, and says something else of a text each time.
         CacheError: the features cannot be kept.
+        TowerError: the model has no such tower.
     """
     if not texts:
         raise DataError("there are no texts to compute features of")
-    tower: Any = model.text_encoder
-    device = next(tower.parameters()).device
+    tower = model.tower("text")
+    device = any_tensor(tower).device
     chosen = choose(precision, device)
     tokens = Tokens(model.tokenize, texts)
 

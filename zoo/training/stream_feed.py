@@ -20,6 +20,7 @@ from zoo.data.pairs import Pair
 from zoo.data.stream import Place, Stream
 from zoo.data.unreadable import Unread, Unreadable, attempted
 from zoo.errors import DataError, SpecError
+from zoo.parameters import any_tensor
 from zoo.recipe import Recipe
 from zoo.training.batch import Batch
 from zoo.training.feed import stacked, told_of_unread
@@ -77,7 +78,7 @@ class StreamFeed:
         self.batch_size, self.seed = recipe.batch_size, recipe.data_seed
         image: Any = model.image_encoder
         self._augment = Augmenter(image.encoder.preprocess, recipe.augmentation)
-        self._device = next(model.parameters()).device
+        self._device = any_tensor(model).device
         self.processes = Processes(self._device)
         self.processes.check_alike("the stream", lambda: [each.name for each in stream.shards])
         if self.batch_size < self.processes.count:
