@@ -177,10 +177,16 @@ images = torch.randn(2, 3, 16, 16)
 plain = model.encode_image(images)
 with compiled(model, True):
     assert model.image_encoder.encoder._compiled_call_impl is not None
-    compiled = model.encode_image(images)
-    compiled.sum().backward()
+    found = model.encode_image(images)
+    found.sum().backward()
 assert model.image_encoder.encoder._compiled_call_impl is None
-torch.testing.assert_close(compiled, plain, rtol=1e-4, atol=1e-4)
+model.image_encoder.head.takes_tokens = True
+model.image_encoder.encoder.forward_tokens = model.image_encoder.encoder.forward
+with compiled(model, True):
+    assert hasattr(model.image_encoder.encoder.forward_tokens, "get_compiler_config")
+    torch.testing.assert_close(model.encode_image(images), plain, rtol=1e-4, atol=1e-4)
+assert model.image_encoder.encoder.forward_tokens == model.image_encoder.encoder.forward
+torch.testing.assert_close(found, plain, rtol=1e-4, atol=1e-4)
 print("alike")
 """
 
@@ -190,6 +196,13 @@ def test_compiled_encoders_give_the_same():
     """In a process of its own: the checks of shapes that tests run with do not compile."""
     done = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True)
     assert done.stdout == "alike\n", done.stderr
+
+
+def test_what_would_not_be_compiled_is_refused(model, pairs, recipe):
+    with pytest.raises(
+        SpecError, match=r"train.compile: encoders that train are compiled, and both"
+    ):
+        train(model("head", "frozen"), pairs, recipe(compile=True))
 
 
 def test_what_cannot_train(model, pairs, recipe):

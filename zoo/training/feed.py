@@ -20,6 +20,7 @@ from zoo.errors import DataError, SpecError
 from zoo.parameters import any_tensor
 from zoo.recipe import Recipe
 from zoo.training.batch import Batch
+from zoo.training.execution import check_compiled
 from zoo.training.features import Features, Progress, image_features, text_features
 from zoo.training.order import Draws, Order
 from zoo.training.processes import Processes
@@ -47,8 +48,8 @@ class Feed:
     Raises:
         DataError: the dataset is too small, more pictures cannot be read than the recipe bears, or
             processes see other data.
-        SpecError: the recipe augments pictures, and the image encoder is frozen; or there are more
-            processes than pairs in a batch.
+        SpecError: the recipe augments pictures, and the image encoder is frozen, or compiles encoders,
+            and both are; or there are more processes than pairs in a batch.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Feed:
         assert recipe.batch_size is not None
         assert recipe.data_seed is not None
         assert recipe.sampling is not None
+        check_compiled(model, recipe)
         self.model, self.recipe, self.progress = model, recipe, progress
         self.pairs: Sequence[Pair] = pairs
         self.unreadable = Unreadable(recipe.unreadable)
