@@ -72,6 +72,27 @@ def clip_repository(hub: Path) -> Path:
     return folder
 
 
+def bert_folder(folder: Path) -> Path:
+    """A BERT of nine words in a local folder, in safetensors."""
+    import torch
+    from transformers import BertConfig, BertModel, BertTokenizer
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "cat", "dog", "pizza"]
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(words),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=20,
+    )
+    BertModel(config).save_pretrained(folder)
+    (folder / "vocab.txt").write_text("\n".join(words))
+    BertTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
+    return folder
+
+
 def pin(snapshot: Path, data: Path) -> None:
     """Pin a stand-in's files in a data folder, in place of those that have its name elsewhere."""
     from zoo.weights.read import sha256_of

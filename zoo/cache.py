@@ -5,16 +5,27 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from zoo.errors import CacheError
+
 __all__ = ["cache_folder", "data_folder", "features_folder"]
 
 
 def cache_folder(*parts: str) -> Path:
-    """A folder under `$ZOO_CACHE`, or under the user's cache folder; made if it is not there."""
+    """A folder under `$ZOO_CACHE`, or under the user's cache folder; made if it is not there.
+
+    Raises:
+        CacheError: it cannot be made.
+    """
     from platformdirs import user_cache_path
 
     root = os.environ.get("ZOO_CACHE")
     folder = (Path(root).expanduser() if root else user_cache_path("clip-zoo")).joinpath(*parts)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CacheError(
+            f"{folder}: cannot be made: {error.strerror}. Set ZOO_CACHE to a folder that can be written"
+        ) from error
     return folder
 
 

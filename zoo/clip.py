@@ -15,7 +15,7 @@ from zoo.data.held import Held
 from zoo.data.pictures import Picture, open_picture
 from zoo.errors import DataError, SpecError, TowerError
 from zoo.modes import apply_mode, keep_frozen, merge_adapters
-from zoo.parameters import parameter_groups
+from zoo.parameters import any_tensor, parameter_groups
 from zoo.spec import ModelSpec, TrainMode, WithLoRA
 
 __all__ = ["CLIP", "CLIPImageEncoder", "CLIPTextEncoder", "Tower", "evaluating"]
@@ -158,7 +158,7 @@ class CLIP(nn.Module):
         self, images: Float[Tensor, "batch 3 height width"]
     ) -> Float[Tensor, "batch dim"]:
         """Preprocessed pictures to unit vectors."""
-        tower: CLIPImageEncoder = self._tower("image")
+        tower: CLIPImageEncoder = self.tower("image")
         if images.ndim != 4 or images.shape[1] != 3:
             raise DataError(
                 f"images are (batch, 3, height, width), not {tuple(images.shape)}; model.preprocess "
@@ -171,19 +171,19 @@ class CLIP(nn.Module):
         self, input_ids: Int[Tensor, "batch length"], attention_mask: Int[Tensor, "batch length"]
     ) -> Float[Tensor, "batch dim"]:
         """Token ids, and a mask of 1 where there is a token, to unit vectors."""
-        tower: CLIPTextEncoder = self._tower("text")
+        tower: CLIPTextEncoder = self.tower("text")
         embeds: Tensor = tower(input_ids, attention_mask)
         return embeds
 
     def preprocess(self, picture: Picture) -> Float[Tensor, "3 height width"]:
         """A picture, or the path of one, as the image encoder wants it."""
-        tensor: Tensor = self._tower("image").encoder.preprocess(open_picture(picture))
+        tensor: Tensor = self.tower("image").encoder.preprocess(open_picture(picture))
         return tensor
 
     def tokenize(self, texts: Sequence[str] | str) -> dict[str, Int[Tensor, "batch length"]]:
         """Texts to `input_ids` and `attention_mask`, cut to the encoder's context length."""
         texts = [texts] if isinstance(texts, str) else list(texts)
-        tokens: dict[str, Tensor] = self._tower("text").encoder.tokenizer(texts)
+        tokens: dict[str, Tensor] = self.tower("text").encoder.tokenizer(texts)
         return tokens
 
     def embed_images(
@@ -192,11 +192,14 @@ class CLIP(nn.Module):
         """Pictures, or their paths, to unit vectors: eval mode, no gradients, `float32` on the CPU."""
         if isinstance(pictures, (str, PathLike, Image.Image, Held)):
             pictures = [pictures]
-        tower = self._tower("image")
+        tower = self.tower("image")
+        some = any_tensor(tower)
         with evaluating(tower), torch.no_grad():
             embeds = [
                 self.encode_image(
-                    torch.stack([self.preprocess(each) for each in batch]).to(_device(tower))
+                    torch.stack([self.preprocess(each) for each in batch]).to(
+                        some.device, some.dtype
+                    )
                 )
                 for batch in _batches(pictures, batch_size)
             ]
@@ -206,15 +209,30 @@ class CLIP(nn.Module):
         self, texts: Sequence[str] | str, *, batch_size: int = 256
     ) -> Float[Tensor, "count dim"]:
         """Texts to unit vectors: eval mode, no gradients, `float32` on the CPU."""
-        tower = self._tower("text")
+        tower = self.tower("text")
+        device = any_tensor(tower).device
         with evaluating(tower), torch.no_grad():
             embeds = [
                 self.encode_text(
-                    **{key: ids.to(_device(tower)) for key, ids in self.tokenize(batch).items()}
+                    **{key: ids.to(device) for key, ids in self.tokenize(batch).items()}
                 )
                 for batch in _batches([texts] if isinstance(texts, str) else texts, batch_size)
             ]
         return _joined(embeds, self.spec)
+
+    def tower(self, side: str) -> Any:
+        """The tower of a side, `image` or `text`.
+
+        Raises:
+            TowerError: the model was built without it.
+        """
+        tower = getattr(self, f"{side}_encoder")
+        if tower is None:
+            raise TowerError(
+                f"this model was built without its {side} tower; build it with towers that "
+                f"include {side!r}, or use the {'text' if side == 'image' else 'image'} side only"
+            )
+        return tower
 
     def get_trainable_parameters(self) -> list[nn.Parameter]:
         """The parameters that an optimizer should update: no frozen one is among them."""
@@ -309,15 +327,6 @@ class CLIP(nn.Module):
         else:
             super().__setattr__(name, value)
 
-    def _tower(self, side: str) -> Any:
-        tower = getattr(self, f"{side}_encoder")
-        if tower is None:
-            raise TowerError(
-                f"this model was built without its {side} tower; build it with towers that "
-                f"include {side!r}, or use the {'text' if side == 'image' else 'image'} side only"
-            )
-        return tower
-
     def _apply(self: "CLIP", fn: Any, recurse: bool = True) -> "CLIP":
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if self.loss is not None:
@@ -339,10 +348,6 @@ def evaluating(module: nn.Module) -> Iterator[None]:
     finally:
         for each, mode in modes.items():
             each.training = mode
-
-
-def _device(module: nn.Module) -> torch.device:
-    return next((each.device for each in module.parameters()), torch.device("cpu"))
 
 
 def _batches(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from zoo.clip import CLIP, CLIPImageEncoder, CLIPTextEncoder
+from zoo.code import code_of
 from zoo.contracts import check_encoder, check_head, in_dim_for
 from zoo.errors import ArgumentError, SpecError, UnknownNameError, ZooError
 from zoo.modes import stays_as_loaded
@@ -135,6 +136,7 @@ class _Site:
             encoder = make()
         check_encoder(side, encoder, f"{path}: {component.name!r} of {component.origin}")
         self._check_weights_taken(side, call, encoder)
+        encoder.factory_code = code_of(call.factory)
         return encoder, make
 
     def _check_weights_taken(self, side: Side, call: Call, encoder: nn.Module) -> None:

@@ -7,6 +7,7 @@ from torch import nn
 
 from zoo.clip import evaluating
 from zoo.errors import PluginError, SpecError
+from zoo.parameters import any_tensor
 from zoo.protocols import ImageEncoder, TextEncoder
 
 __all__ = ["check_encoder", "check_head", "in_dim_for"]
@@ -39,7 +40,7 @@ def in_dim_for(head_factory: Any, encoder: Any, where: str) -> int:
             f"{where} takes features before pooling, and {type(encoder).__name__} gives none: it has "
             "no forward_tokens. Choose a head that takes pooled features, or another encoder"
         )
-    device = next((each.device for each in encoder.parameters()), torch.device("cpu"))
+    device = any_tensor(encoder).device
     images = torch.zeros(1, 3, *encoder.preprocess.crop, device=device)
     try:
         with evaluating(encoder), torch.no_grad():

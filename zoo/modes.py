@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from zoo.blocks import by_depth
 from zoo.errors import FolderError, SpecError
 from zoo.lora import Adapters, Base, adapter_dropouts, add_adapters, fold_in
+from zoo.parameters import any_tensor
 from zoo.spec import Last, TrainMode, WithLoRA
 
 __all__ = [
@@ -126,7 +127,7 @@ def _outside(module: nn.Module, trained: set[str], path: str = "") -> Iterator[s
 
 def _example(encoder: Any) -> tuple[Tensor, ...]:
     """One input of an encoder's own kind: a black picture, or a text of four tokens."""
-    device = next((each.device for each in encoder.parameters()), torch.device("cpu"))
+    device = any_tensor(encoder).device
     if hasattr(encoder, "preprocess"):
         return (torch.zeros(1, 3, *encoder.preprocess.crop, device=device),)
     ids = torch.ones(1, 4, dtype=torch.long, device=device)

@@ -1,14 +1,25 @@
-"""Parameter groups for an optimizer: backbone, head and loss, with and without weight decay."""
+"""Parameters of a model: groups for an optimizer, and where and in which type a module computes."""
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from zoo.blocks import by_depth, is_matrix
 from zoo.errors import SpecError
 
-__all__ = ["parameter_groups"]
+__all__ = ["any_tensor", "parameter_groups"]
+
+
+def any_tensor(module: nn.Module) -> Tensor:
+    """One of floating point among its parameters and buffers; an empty one where it has none.
+
+    Its device and type are those that the module takes its inputs in.
+    """
+    tensors = chain(module.parameters(), module.buffers())
+    return next((each for each in tensors if each.is_floating_point()), torch.empty(0))
 
 
 def parameter_groups(

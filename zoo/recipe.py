@@ -200,7 +200,7 @@ class Recipe(_Data):
     precision: Precision = Field(
         "auto", description="auto: bfloat16 where it is measured to be faster."
     )
-    compile: bool = Field(False, description="Compile the encoders that run, with torch.compile.")
+    compile: bool = Field(False, description="Compile the encoders that train, with torch.compile.")
     workers: int = Field(
         2, ge=0, le=MOST_WORKERS, description="Processes that read pictures; 0: this one does."
     )

@@ -9,39 +9,22 @@ from typing import get_args
 import pytest
 import torch
 from transformers import (
-    BertConfig,
     BertModel,
-    BertTokenizer,
     GPT2Config,
     GPT2Model,
     SiglipTextConfig,
     SiglipTextModel,
 )
 
-from standins import write_clip_tokenizer
+from standins import bert_folder, write_clip_tokenizer
 from zoo.encoders.hf_text import create
 from zoo.encoders.pooling import Pooling, pool
 from zoo.errors import ArgumentError, DataError, WeightsError
 
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "cat", "dog", "pizza"]
-
 
 @pytest.fixture
 def bert(tmp_path):
-    folder = tmp_path / "bert"
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(WORDS),
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=20,
-    )
-    BertModel(config).save_pretrained(folder)
-    (folder / "vocab.txt").write_text("\n".join(WORDS))
-    BertTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
-    return folder
+    return bert_folder(tmp_path / "bert")
 
 
 def test_mean_is_the_default_for_bert(bert):
@@ -64,7 +47,7 @@ def test_a_sentence_transformers_folder_says_how_it_pools(bert):
     (bert / "1_Pooling" / "config.json").write_text(json.dumps(said))
     (bert / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 12}))
     encoder = create(str(bert))
-    assert encoder.pooling == "cls"
+    assert encoder.pooling == encoder.resolved_args["pooling"] == "cls"  # a saved spec keeps it
     assert encoder.context_length == 12
     assert encoder.tokenizer(["a cat " * 30])["input_ids"].shape == (1, 12)
     assert create(str(bert), pooling="last").pooling == "last"

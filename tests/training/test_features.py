@@ -1,18 +1,25 @@
 """Cached features: what the encoder says, computed once, under a key of all that matters."""
 
+import json
+import sys
 from dataclasses import dataclass, replace
+from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torch import nn
+from transformers import BertConfig
 
 import zoo
-from zoo.clip import evaluating
+from standins import bert_folder
+from zoo.clip import CLIP, CLIPImageEncoder, evaluating
 from zoo.data.held import Held
 from zoo.encoders.preprocess import Preprocess
-from zoo.errors import CacheError, DataError, SpecError
+from zoo.errors import CacheError, DataError, SpecError, TowerError
+from zoo.evaluation.embeddings import project
+from zoo.registry.catalog import _session, catalog
 from zoo.training import ingredients as ingredients_module
 from zoo.training.features import image_features, text_features
 from zoo.training.ingredients import ingredients
@@ -186,6 +193,22 @@ def version_of_the_origin(model, monkeypatch):
     model.provenance["image.encoder"]["origin"].update(version="2.0")
 
 
+def code_of_a_layer(model, monkeypatch):
+    monkeypatch.setattr(ingredients_module, "code_of", lambda *things: "another")
+
+
+def code_of_the_factory(model, monkeypatch):
+    model.image_encoder.encoder.factory_code = "another"
+
+
+def config(model, monkeypatch):
+    model.image_encoder.encoder.config = BertConfig(num_attention_heads=4)
+
+
+def kernels(model, monkeypatch):
+    monkeypatch.setattr(ingredients_module, "fp32_kernels", lambda: {"cuda.matmul": "tf32"})
+
+
 def tokens(model, monkeypatch):
     model.image_encoder.head.takes_tokens = True
 
@@ -196,6 +219,10 @@ CHANGES = {
     "buffers": unsaved_buffer,
     "arguments": arguments,
     "architecture": architecture,
+    "code": code_of_a_layer,
+    "factory": code_of_the_factory,
+    "config": config,
+    "kernels": kernels,
     "origin": version_of_the_origin,
     "tokens": tokens,
     "interpolation": with_preprocess(interpolation="nearest"),
@@ -260,6 +287,9 @@ def test_every_ingredient_is_tested():
         "weights",
         "buffers",
         "architecture",
+        "code",
+        "configs",
+        "kernels",
         "tokens",
         "precision",
         "device",
@@ -294,6 +324,84 @@ def test_tokens_are_the_input_of_a_text(model):
         text_features(built, ["a red picture"], told)
         assert told == [(1, 1)]
         told.clear()
+
+
+MINE = """
+import torch
+from torch import nn
+
+class Mine(nn.Module):
+    out_dim, context_length = 8, 4
+
+    def __init__(self, *, weights=None):
+        super().__init__()
+
+    def tokenizer(self, texts):
+        ids = torch.tensor([[len(text), 1] for text in texts])
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+    def forward(self, input_ids, attention_mask):
+        return input_ids.sum(1, keepdim=True) * torch.ones(1, 8)
+"""
+
+
+def test_code_of_ones_own_that_changed(model, tmp_path, monkeypatch):
+    """As a script that is edited and run again: the same name, another file."""
+
+    def rows(code):
+        file = tmp_path / "my_encoders.py"
+        file.write_text(code)
+        module = ModuleType("my_encoders")
+        module.__file__ = str(file)
+        exec(code, vars(module))
+        monkeypatch.setitem(sys.modules, "my_encoders", module)
+        _session.clear()
+        catalog.cache_clear()
+        zoo.register("text_encoder", "mine", module.Mine)
+        built = model(changes={"text.encoder": "mine", "text.head": "linear"})
+        return text_features(built, ["four"], told, precision="fp32").tensor()[0, 0].item()
+
+    told = Told()
+    assert rows(MINE) == 5
+    assert rows(MINE) == 5
+    assert told == [(1, 1)]
+    assert rows(MINE.replace("sum(1,", "amax(1,")) == 4
+
+
+def test_a_folder_whose_config_changed(tmp_path):
+    """The same weights in a folder of HuggingFace's, with other heads, or pooled in another way."""
+    folder = bert_folder(tmp_path / "bert")
+
+    def keys():
+        built = zoo.build(
+            "resnet50-clip",
+            overrides={"text.encoder": f"hf/{folder}", "text.head": "linear"},
+            towers="text",
+        )
+        return ingredients(built, "text", "fp32", torch.device("cpu"))
+
+    def changed():
+        return {name for name, said in keys().items() if said != first[name]}
+
+    first = keys()
+    assert changed() == set()
+    file = folder / "config.json"
+    config = json.loads(file.read_text())
+    file.write_text(json.dumps({**config, "num_attention_heads": 4}))
+    assert changed() == {"configs"}
+    file.write_text(json.dumps(config))
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode_cls_token": true}')
+    assert changed() == {"component"}
+
+
+def test_what_is_typed_into_an_interpreter_is_not_kept(model, tmp_path):
+    typed = {"__name__": "console"}
+    exec(MINE, typed)
+    zoo.register("text_encoder", "typed", typed["Mine"])
+    built = model(changes={"text.encoder": "typed", "text.head": "linear"})
+    assert text_features(built, ["four"])[[0]][0, 0] == 5
+    assert not (tmp_path / "zoo-cache" / "features").exists()
 
 
 def test_what_trains_is_not_cached(model, pairs, tmp_path):
@@ -391,6 +499,25 @@ def test_an_encoder_that_is_not_deterministic_is_refused(model, how, tmp_path):
     assert not list((tmp_path / "zoo-cache").rglob("*.safetensors"))
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_cannot_be_kept_is_checked_as_well(model, pairs, kept):
+    """Of a frozen encoder whose preprocessing is no data, its features are computed each time."""
+    built = model()
+    encoder = built.image_encoder.encoder
+    if not kept:
+        preprocess = encoder.preprocess
+        encoder.preprocess = lambda picture: preprocess(picture)
+    hook = encoder.register_forward_hook(lambda *given: given[2] + torch.randn_like(given[2]))
+    with pytest.raises(
+        SpecError, match=r"image.encoder: is frozen, and for '?.*red-0.png'? it gives"
+    ):
+        image_features(built, paths(pairs))
+    hook.remove()
+    encoder.register_forward_hook(lambda *given: given[2] / 0)
+    with pytest.raises(DataError, match=r"red-0.png: the image encoder gives NaN or infinity"):
+        image_features(built, paths(pairs))
+
+
 def test_features_of_another_shape_are_refused(model, pairs):
     built = model()
     encoder = built.image_encoder.encoder
@@ -478,6 +605,47 @@ def test_an_unreadable_picture_is_named_and_what_was_done_is_kept(model, pairs, 
         image_features(model(), [])
     with pytest.raises(DataError, match="there are no texts to compute features of"):
         text_features(model(), [])
+
+
+def test_half_a_model_has_no_features_of_the_other_side(pairs):
+    half = zoo.build("resnet50-clip", pretrained=False, towers="text")
+    with pytest.raises(TowerError, match="built without its image tower; build it with towers"):
+        image_features(half, paths(pairs))
+    half = CLIP(CLIPImageEncoder(nn.Identity(), nn.Identity()), None)
+    with pytest.raises(TowerError, match="built without its text tower; build it with towers"):
+        text_features(half, TEXTS)
+
+
+def test_a_model_in_bfloat16_takes_pictures_and_features_in_it(model, pairs):
+    built = model("full", "full", {"text.head": "linear"})
+    expected = [
+        project(built.image_encoder, image_features(built, paths(pairs), precision="fp32")),
+        project(built.text_encoder, text_features(built, TEXTS, precision="fp32")),
+    ]
+    built.to(torch.bfloat16)
+    found = [
+        project(built.image_encoder, image_features(built, paths(pairs), precision="fp32")),
+        project(built.text_encoder, text_features(built, TEXTS, precision="fp32")),
+    ]
+    found += [built.embed_images(paths(pairs)), built.embed_texts(TEXTS)]
+    for mine, exact in zip(found, [*expected, *expected], strict=True):
+        torch.testing.assert_close(mine, exact, atol=0.05, rtol=0)
+
+
+def test_a_tower_without_parameters(model, pairs):
+    built = model()
+
+    class Mean(nn.Module):
+        preprocess = built.image_encoder.encoder.preprocess
+
+        def forward(self, images):
+            return images.mean((2, 3))
+
+    free = CLIP(CLIPImageEncoder(Mean(), nn.Identity()), None)
+    features = image_features(free, paths(pairs))
+    torch.testing.assert_close(
+        project(free.image_encoder, features), free.embed_images(paths(pairs))
+    )
 
 
 def test_what_has_no_room_is_refused_before_the_work(model, pairs, monkeypatch):

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 
 import zoo
 from zoo.errors import DataError, MissingExtraError, SpecError, TowerError
@@ -175,10 +177,16 @@ images = torch.randn(2, 3, 16, 16)
 plain = model.encode_image(images)
 with compiled(model, True):
     assert model.image_encoder.encoder._compiled_call_impl is not None
-    compiled = model.encode_image(images)
-    compiled.sum().backward()
+    found = model.encode_image(images)
+    found.sum().backward()
 assert model.image_encoder.encoder._compiled_call_impl is None
-torch.testing.assert_close(compiled, plain, rtol=1e-4, atol=1e-4)
+model.image_encoder.head.takes_tokens = True
+model.image_encoder.encoder.forward_tokens = model.image_encoder.encoder.forward
+with compiled(model, True):
+    assert hasattr(model.image_encoder.encoder.forward_tokens, "get_compiler_config")
+    torch.testing.assert_close(model.encode_image(images), plain, rtol=1e-4, atol=1e-4)
+assert model.image_encoder.encoder.forward_tokens == model.image_encoder.encoder.forward
+torch.testing.assert_close(found, plain, rtol=1e-4, atol=1e-4)
 print("alike")
 """
 
@@ -188,6 +196,13 @@ def test_compiled_encoders_give_the_same():
     """In a process of its own: the checks of shapes that tests run with do not compile."""
     done = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True)
     assert done.stdout == "alike\n", done.stderr
+
+
+def test_what_would_not_be_compiled_is_refused(model, pairs, recipe):
+    with pytest.raises(
+        SpecError, match=r"train.compile: encoders that train are compiled, and both"
+    ):
+        train(model("head", "frozen"), pairs, recipe(compile=True))
 
 
 def test_what_cannot_train(model, pairs, recipe):
@@ -260,3 +275,16 @@ def test_a_teacher_is_one_that_the_loss_learns_from(model, pairs, recipe):
         SpecError, match=r"DistillationLoss learns from a teacher, and there is none"
     ):
         train(model(changes={"loss": "distillation"}), pairs, recipe())
+
+
+def test_an_accelerator_of_another_kind_is_told(model, pairs, recipe):
+    """As one that a notebook made before."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    try:
+        Accelerator(cpu=True, mixed_precision="bf16")
+        with pytest.raises(
+            SpecError, match=r"has an Accelerator of another .* with mixed_precision"
+        ):
+            train(model(), pairs, recipe(steps=1))
+    finally:
+        AcceleratorState._reset_state(reset_partial_state=True)

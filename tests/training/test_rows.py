@@ -36,6 +36,12 @@ def test_rows_that_are_not_there(asked):
         Features([torch.zeros(3, 2)], [(0, 0), (0, 1), (0, 2)])[asked]
 
 
+@pytest.mark.parametrize("asked", [[True, False], [0.9], 1, [[0, 1]]])
+def test_what_is_no_list_of_numbers(asked):
+    with pytest.raises(TypeError, match=r"by a list of whole numbers, not by .*; of a mask, give"):
+        Features([torch.zeros(3, 2)], [(0, 0), (0, 1), (0, 2)])[torch.tensor(asked)]
+
+
 def test_rows_handed_out_are_their_own():
     block = torch.zeros(3, 2)
     found = Features([block], [(0, 0), (0, 1)])

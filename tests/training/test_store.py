@@ -161,6 +161,16 @@ def test_a_run_that_fails_to_write_says_where(monkeypatch):
     assert not list(some.folder.glob("*.draft"))
 
 
+def test_a_cache_that_cannot_be_made(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("a file")
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "file"))
+    with pytest.raises(
+        CacheError,
+        match=r"file/features: cannot be made: Not a directory. Set ZOO_CACHE to a folder",
+    ):
+        Store({"what": "encoder"}, keys_of([1]))
+
+
 class TestLimit:
     @pytest.mark.parametrize(
         ("said", "size"),

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import uuid
-from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from zoo.assembly import Plan, plan
+from zoo.code import code_of
 from zoo.errors import ZooError
 from zoo.registry import Catalog
 from zoo.registry.component import Origin
@@ -47,7 +46,7 @@ def _parts(planned: Plan, spec: ModelSpec) -> dict[str, Any]:
         }
     }
     local: dict[str, str] = {
-        path: _code(found.load())
+        path: code_of(found.load()) or uuid.uuid4().hex  # in no file, and never the same
         for path, found in planned.components.items()
         if not _versioned(found.root.origin)
     }
@@ -80,15 +79,6 @@ def _model(name: str | None, where: str, names: Catalog) -> Any:
 def _versioned(origin: Origin) -> bool:
     """Whether the version in an origin stands for the code behind it."""
     return origin.layer == "built-in" or (origin.layer == "plugin" and version_is_code(origin.name))
-
-
-def _code(factory: Callable[..., Any]) -> str:
-    """The hash of the file that has a factory's code; where there is no such file, never the same."""
-    try:
-        file = inspect.getsourcefile(factory)
-    except TypeError:
-        file = None
-    return _sha256(Path(file)) if file and Path(file).is_file() else uuid.uuid4().hex
 
 
 def _sha256(path: Path) -> str:

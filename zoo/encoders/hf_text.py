@@ -149,7 +149,9 @@ def create(
         tokenizer.keep()
     if pooling == "eos":
         _check_ends(tokenizer, _first(getattr(own, "eos_token_id", None)), repository)
-    decided = {"revision": files.revision} if files.revision else {}
+    decided: dict[str, Any] = {"revision": files.revision} if files.revision else {}
+    if files.revision is None and pooling is not None:  # a folder may say something else tomorrow
+        decided["pooling"] = pooling
     return HFTextEncoder(backbone, pooling, tokenizer, source, decided)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from zoo.clip import CLIP, Tower, evaluating
 from zoo.data.held import Held
 from zoo.errors import TowerError
+from zoo.parameters import any_tensor
 from zoo.recipe import Precision
 from zoo.training.features import Features, Progress, image_features, text_features
 
@@ -61,10 +62,10 @@ def embed_texts(
 def project(tower: Tower, features: Features) -> Float[Tensor, "count dim"]:
     """Features of an encoder through the head of its tower, in eval mode, on the CPU."""
     head: Any = tower
-    device = next(tower.parameters()).device
+    some = any_tensor(tower)
     with evaluating(tower), torch.no_grad():
         embeds = [
-            head.project(features[rows].to(device)).float().cpu()
+            head.project(features[rows].to(some.device, some.dtype)).float().cpu()
             for rows in torch.split(torch.arange(len(features)), 4096)
         ]
     return torch.cat(embeds)

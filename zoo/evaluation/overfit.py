@@ -15,6 +15,7 @@ from zoo.data.pairs import Pair
 from zoo.errors import DataError, LossError, TrainingError
 from zoo.evaluation.judge import Judge
 from zoo.evaluation.retrieval import recall_at
+from zoo.parameters import any_tensor
 from zoo.recipe import Checkpoint, Evaluation, Recipe, Schedule
 from zoo.training.chance import chance_loss
 from zoo.training.features import Progress
@@ -149,7 +150,7 @@ def overfit(
     images, texts = Judge(model, batch, precision=asked.precision).embeds()
     recall = recall_at(images, texts, (1,))
     loss: Any = model.loss
-    device = next(model.parameters()).device
+    device = any_tensor(model).device
     try:
         with torch.no_grad():
             final = loss(images.to(device), texts.to(device)).item()

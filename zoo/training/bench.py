@@ -17,6 +17,7 @@ from zoo.data.augment import Augmenter
 from zoo.data.pairs import Pair
 from zoo.data.pictures import open_picture, read_bytes
 from zoo.memory import keep_freed_memory
+from zoo.parameters import any_tensor
 from zoo.recipe import Recipe
 from zoo.training.checks import check_complete
 from zoo.training.execution import compiled
@@ -107,7 +108,7 @@ def bench(
         update={"workers": 0, "sampling": "pair", "batch_size": order.batch_size}
     )
     image: Any = model.image_encoder
-    device = next(model.parameters()).device
+    device = any_tensor(model).device
     keep_freed_memory()
     model.to(memory_format=torch.channels_last)
     precision = choose(recipe.precision, device)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.clip import CLIP, CLIPImageEncoder, evaluating
+from zoo.parameters import any_tensor
 from zoo.recipe import Recipe
 
 __all__ = ["cut"]
@@ -42,7 +43,7 @@ def cut(model: CLIP, recipe: Recipe) -> CLIP:
     ):
         return model  # such as positions, which are in no module of their own
     with evaluating(tower), torch.no_grad():
-        example = torch.zeros(2, 3, *tower.encoder.preprocess.crop, device=_device(tower))
+        example = torch.zeros(2, 3, *tower.encoder.preprocess.crop, device=any_tensor(tower).device)
         example[1] = torch.linspace(-1, 1, example[1].numel(), device=example.device).view_as(
             example[1]
         )
@@ -176,7 +177,3 @@ def _passing(frozen: list[nn.Module], last: nn.Module, maps: Tensor) -> Iterator
 
 def _is_in(module: nn.Module, modules: list[nn.Module]) -> bool:
     return any(module is each for each in modules)
-
-
-def _device(module: nn.Module) -> torch.device:
-    return next(module.parameters()).device

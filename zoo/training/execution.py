@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import nn
 
 from zoo.clip import CLIP
+from zoo.errors import SpecError
 from zoo.recipe import Recipe
 from zoo.training.precision import choose
 from zoo.training.processes import Processes
 from zoo.training.run_folder import RunFolder
 
-__all__ = ["agreed_precision", "compiled", "repeatable", "seed_step", "set_seed"]
+__all__ = ["agreed_precision", "check_compiled", "compiled", "repeatable", "seed_step", "set_seed"]
 
 
 def set_seed(seed: int) -> None:
@@ -54,23 +56,44 @@ def agreed_precision(
     return processes.by_first(decided)
 
 
+def check_compiled(model: CLIP, recipe: Recipe) -> None:
+    """Refuse to compile where no encoder trains.
+
+    Raises:
+        SpecError: none does, and the recipe says `compile`.
+    """
+    if recipe.compile and not _that_train(model):
+        raise SpecError(
+            "train.compile: encoders that train are compiled, and both are frozen; leave it out, or let "
+            "one train"
+        )
+
+
 @contextmanager
 def compiled(model: CLIP, wanted: bool) -> Iterator[None]:
-    """Compiled encoders inside, where they are wanted and run at every step."""
-    towers = (model.image_encoder, model.text_encoder)
-    encoders = [
-        tower.encoder
-        for tower in towers
-        if wanted and tower is not None and "encoder" not in tower.frozen_parts
-    ]
-    before = [encoder._compiled_call_impl for encoder in encoders]
-    for encoder in encoders:
-        encoder.compile()
-    try:
+    """Compiled encoders inside, where they are wanted and train."""
+    with ExitStack() as afterwards:
+        for tower in _that_train(model) if wanted else []:
+            encoder = tower.encoder
+            if getattr(tower.head, "takes_tokens", False):
+                name, made = "forward_tokens", torch.compile(encoder.forward_tokens)
+            else:
+                name, made = "_compiled_call_impl", torch.compile(encoder._call_impl)
+            afterwards.callback(_put_back, encoder, name, vars(encoder).get(name))
+            setattr(encoder, name, made)
         yield
-    finally:
-        for encoder, call in zip(encoders, before, strict=True):
-            encoder._compiled_call_impl = call
+
+
+def _put_back(encoder: nn.Module, name: str, before: Any) -> None:
+    delattr(encoder, name)
+    if before is not None:
+        setattr(encoder, name, before)
+
+
+def _that_train(model: CLIP) -> list[Any]:
+    """The towers whose encoder trains, or a part of it."""
+    towers = (model.image_encoder, model.text_encoder)
+    return [each for each in towers if each is not None and "encoder" not in each.frozen_parts]
 
 
 @contextmanager

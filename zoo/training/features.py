@@ -19,6 +19,7 @@ from zoo.data.pictures import open_picture
 from zoo.data.unreadable import Unread, noted
 from zoo.errors import DataError, SpecError
 from zoo.memory import keep_freed_memory
+from zoo.parameters import any_tensor
 from zoo.recipe import Precision
 from zoo.training.ingredients import ingredients
 from zoo.training.precision import autocast, choose
@@ -66,13 +67,15 @@ def image_features(
             is not to be noted; the message names it.
         SpecError: the encoder is frozen, and says something else of a picture each time.
         CacheError: the features cannot be kept.
+        TowerError: the model has no such tower.
     """
     if not pictures:
         raise DataError("there are no pictures to compute features of")
-    tower: Any = model.image_encoder
+    tower = model.tower("image")
     tower.to(memory_format=torch.channels_last)
     encoder = tower.encoder
-    device = next(tower.parameters()).device
+    some = any_tensor(tower)
+    device = some.device
     chosen = choose(precision, device)
     said = ingredients(model, "image", chosen, device)
     hashes: list[PictureHash] | None = None
@@ -106,7 +109,7 @@ def image_features(
                 if hashes is not None:
                     for index in _others(batch, lost):
                         check_unchanged(pictures[index], hashes[index].state)
-                stacked = stacked.to(device, memory_format=torch.channels_last)
+                stacked = stacked.to(device, some.dtype, memory_format=torch.channels_last)
                 with autocast(chosen, device):
                     yield tower.features(stacked)
 
@@ -146,11 +149,12 @@ def text_features(
         DataError: no texts, or one that has features that are no numbers; the message names it.
         SpecError: the encoder is frozen, and says something else of a text each time.
         CacheError: the features cannot be kept.
+        TowerError: the model has no such tower.
     """
     if not texts:
         raise DataError("there are no texts to compute features of")
-    tower: Any = model.text_encoder
-    device = next(tower.parameters()).device
+    tower = model.tower("text")
+    device = any_tensor(tower).device
     chosen = choose(precision, device)
     tokens = Tokens(model.tokenize, texts)
 
@@ -203,6 +207,7 @@ class _Filling:
     def live(self, batches: list[list[int]], run: _Run) -> Features:
         """Rows in memory, of an encoder that may say something else next time."""
         total, seen = sum(map(len, batches)), 0
+        checked = "encoder" not in self.tower.frozen_parts
         done: list[Tensor] = []
         order: list[int] = []
         keep_freed_memory()
@@ -210,7 +215,12 @@ class _Filling:
             for batch, rows in zip(batches, run(batches), strict=True):
                 kept, rows = self._readable(batch, rows)
                 order += kept
-                done.append(_kept_as(rows))
+                rows = _kept_as(rows)
+                self._check_finite(kept, rows)
+                if kept and not checked:
+                    self._check_repeats(kept[0], rows[0], run, len(batch))
+                    checked = True
+                done.append(rows)
                 seen += len(batch)
                 self._tell(seen, total)
         self._check_some(order)
@@ -234,8 +244,7 @@ class _Filling:
                         rows = _kept_as(rows)
                         self._check_finite(kept, rows)
                         if not checked:
-                            again = _kept_as(next(run([kept[:1] * size])))
-                            self._check_repeats(kept[0], rows[0], again)
+                            self._check_repeats(kept[0], rows[0], run, size)
                             store.expect(total, rows[0])
                             checked = True
                         self._add(store, kept, rows)
@@ -281,18 +290,18 @@ class _Filling:
             name = self.name(batch[int(finite.logical_not().nonzero()[0])])
             raise DataError(f"{name}: the {self.side} encoder gives NaN or infinity for it")
 
-    def _check_repeats(self, index: int, row: Tensor, again: Tensor) -> None:
+    def _check_repeats(self, index: int, row: Tensor, run: _Run, size: int) -> None:
         """Refuse an encoder that is random in eval mode, or lets the other inputs of a batch matter.
 
-        Args:
-            again: what it says of the same input, in a batch of nothing else.
+        The same input is run again, in a batch of this size and of nothing else.
         """
+        again = _kept_as(next(run([[index] * size])))
         gap = (again.float() - row.float()).flatten(1).norm(dim=1).max() / row.float().norm()
         if gap > _NOISE[self.precision]:
             raise SpecError(
                 f"{self.side}.encoder: is frozen, and for {self.name(index)} it gives other features "
                 f"when it runs again (they differ by {gap:.0%} of their length): it is random in eval "
-                f"mode, or mixes the inputs of a batch, so that its features cannot be kept. Set "
+                f"mode, or mixes the inputs of a batch, so that its features cannot be used again. Set "
                 f"{self.side}.train to full, or choose another encoder"
             )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from zoo.clip import CLIP, evaluating
@@ -17,8 +17,10 @@ from zoo.data.held import Held
 from zoo.data.pairs import Pair
 from zoo.data.unreadable import Unread, Unreadable, attempted
 from zoo.errors import DataError, SpecError
+from zoo.parameters import any_tensor
 from zoo.recipe import Recipe
 from zoo.training.batch import Batch
+from zoo.training.execution import check_compiled
 from zoo.training.features import Features, Progress, image_features, text_features
 from zoo.training.order import Draws, Order
 from zoo.training.processes import Processes
@@ -46,8 +48,8 @@ class Feed:
     Raises:
         DataError: the dataset is too small, more pictures cannot be read than the recipe bears, or
             processes see other data.
-        SpecError: the recipe augments pictures, and the image encoder is frozen; or there are more
-            processes than pairs in a batch.
+        SpecError: the recipe augments pictures, and the image encoder is frozen, or compiles encoders,
+            and both are; or there are more processes than pairs in a batch.
     """
 
     def __init__(
@@ -62,10 +64,11 @@ class Feed:
         assert recipe.batch_size is not None
         assert recipe.data_seed is not None
         assert recipe.sampling is not None
+        check_compiled(model, recipe)
         self.model, self.recipe, self.progress = model, recipe, progress
         self.pairs: Sequence[Pair] = pairs
         self.unreadable = Unreadable(recipe.unreadable)
-        self.processes = Processes(_device(model))
+        self.processes = Processes(any_tensor(model).device)
         self.processes.check_alike("the training data", lambda: _digest(pairs))
         image: Any = model.image_encoder
         text: Any = model.text_encoder
@@ -176,7 +179,7 @@ class Feed:
             batch_sampler=_Drawn(self.order, steps, self._picture_ids, self.processes),
             num_workers=self.recipe.workers,
             collate_fn=stacked,
-            pin_memory=_device(self.model).type == "cuda",
+            pin_memory=any_tensor(self.model).device.type == "cuda",
             worker_init_fn=bear_signals,
         )
         for step, (pictures, faults) in zip(steps, loader, strict=True):
@@ -285,7 +288,7 @@ class _Embeds:
         self.tower, self.features = tower, features
 
     def __getitem__(self, rows: list[int]) -> Tensor:
-        some = next(self.tower.parameters())
+        some = any_tensor(self.tower)
         features = self.features[rows].to(some.device, some.dtype)
         with evaluating(self.tower), torch.no_grad():
             embeds: Tensor = self.tower.project(features)
@@ -312,7 +315,3 @@ def _distinct(items: Sequence[Any]) -> tuple[list[Any], list[int]]:
     numbers: dict[Any, int] = {}
     rows = [numbers.setdefault(each, len(numbers)) for each in items]
     return list(numbers), rows
-
-
-def _device(module: nn.Module) -> torch.device:
-    return next(module.parameters()).device

@@ -9,6 +9,7 @@ import torch
 
 from zoo.clip import CLIP, evaluating
 from zoo.errors import SpecError
+from zoo.parameters import any_tensor
 from zoo.training.feed import Feed
 from zoo.training.stream_feed import StreamFeed
 
@@ -63,7 +64,7 @@ def fit_heads(model: CLIP, feed: Feed | StreamFeed) -> None:
         return
     assert isinstance(feed, Feed)
     images, texts, pictures, captions = feed.first_rows()
-    some, towers = next(model.parameters()), _towers(model)
+    some, towers = any_tensor(model), _towers(model)
     heads = {side: tower.head for side, tower in towers.items()}
     assert texts is not None
     features = {"text": texts[captions].to(some.device, some.dtype)}
@@ -118,7 +119,7 @@ def _why_not_both(model: CLIP, towers: dict[str, Any]) -> str | None:
             )
         if side not in _to_fit(model):
             return f"the {side} head is fitted already; start from both, or from neither"
-    some = next(model.parameters())
+    some = any_tensor(model)
     with torch.no_grad():
         ranks = [
             towers[side].head.place(some.new_zeros(1, towers[side].encoder.out_dim)).shape[1]

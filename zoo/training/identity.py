@@ -11,12 +11,15 @@ from typing import Any
 import torch
 from torch import nn
 
+from zoo.clip import CLIP
 from zoo.errors import CheckpointError
 from zoo.recipe import Recipe
 from zoo.spec import ModelSpec
+from zoo.training.ingredients import configs, written
+from zoo.training.precision import fp32_kernels
 from zoo.weights.read import state_sha256
 
-__all__ = ["check_same", "identity", "numerics", "sha256_of_identity"]
+__all__ = ["check_same", "code_of_parts", "identity", "numerics", "sha256_of_identity"]
 
 _FREE = (
     "precision",  # the one that was chosen is compared
@@ -85,6 +88,21 @@ def numerics() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "machine": platform.machine(),
         "processor": torch.backends.cpu.get_cpu_capability(),
+        **fp32_kernels(),
+    }
+
+
+def code_of_parts(model: CLIP) -> dict[str, str]:
+    """For each part, by its path, a hash of its code, where that is in files, and of its configs."""
+    towers: Any = {"image": model.image_encoder, "text": model.text_encoder}
+    parts = {"loss": model.loss}
+    for side, tower in towers.items():
+        whole = getattr(tower, "whole", tower)
+        parts |= {f"{side}.encoder": whole.encoder, f"{side}.head": whole.head}
+    return {
+        path: hashlib.sha256(f"{written(part)} {configs(part)}".encode()).hexdigest()
+        for path, part in parts.items()
+        if part is not None
     }
 
 

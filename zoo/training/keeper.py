@@ -19,7 +19,7 @@ from zoo.recipe import Recipe
 from zoo.training.changing import Changing
 from zoo.training.checkpoint import Checkpoints, Kept
 from zoo.training.claim import claimed
-from zoo.training.identity import check_same, numerics, sha256_of_identity
+from zoo.training.identity import check_same, code_of_parts, numerics, sha256_of_identity
 from zoo.training.live import Live
 from zoo.training.processes import Processes
 from zoo.training.run_folder import RunFolder, faults_named
@@ -53,6 +53,7 @@ class Keeper:
     def __init__(self, run: RunFolder, recipe: Recipe, model: CLIP, processes: Processes) -> None:
         self.run, self.recipe, self.processes = run, recipe, processes
         self.changing = Changing(model)
+        self._code = code_of_parts(model)
         self.best: Best | None = None
         self._since = time.monotonic()
         self._kept: Kept | None = None
@@ -127,7 +128,12 @@ class Keeper:
         if not (resume and self.run.holds_run):
             with faults_named(self.run.path):
                 self.run.begin(
-                    {"run": about, "begun_with": begun_with, "environment": numerics()},
+                    {
+                        "run": about,
+                        "begun_with": begun_with,
+                        "environment": numerics(),
+                        "code": self._code,
+                    },
                 )
             return of, None
         said = self.run.read_about()
@@ -153,6 +159,14 @@ class Keeper:
                 "%s: the last bits of its result may not be those of a run that was not broken off: %s",
                 self.run.path,
                 "; ".join(changed),
+            )
+        others = [part for part, code in self._code.items() if said["code"].get(part) != code]
+        if others:
+            _log.warning(
+                "%s: its result may not be that of a run that was not broken off: the code or the "
+                "config of %s changed since it began",
+                self.run.path,
+                ", ".join(others),
             )
         return of, None if kept is None else kept.step
 

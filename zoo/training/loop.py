@@ -70,7 +70,9 @@ def train(
 ) -> Recipe:
     """Train a model in place. The same recipe on the same machine gives the same weights, bit for bit.
 
-    A frozen encoder runs once for each picture and each caption; its features are cached on disk.
+    A frozen encoder runs once for each picture and each caption, before the first step, and its features
+    are cached on disk, if its preprocessing is data; on pairs of a stream it runs at each step, and nothing
+    is cached. The random states of Python, NumPy and torch are set anew, and stay so.
 
     Args:
         pairs: what it trains on; a stream, if the recipe's `stream` says so.
@@ -95,14 +97,19 @@ def train(
         The recipe with everything that it left open.
 
     Raises:
+        CacheError: features of frozen encoders cannot be kept.
         CheckpointError: the run cannot be logged or kept, or cannot be resumed: it is another run, or
             its checkpoint is not whole, or it is under way in another process.
         DataError: the dataset is too small, a picture cannot be read, or the loss is not finite.
         FolderError: the folder holds a run, or something else.
+        LossError: the loss cannot be computed from a batch.
+        MissingExtraError: a package that the recipe needs is not installed.
         RunStopped: a signal came, and the run was kept.
-        SpecError: nothing in the model trains, or the recipe does not fit it.
+        SpecError: nothing in the model trains, or the recipe does not fit it, or a frozen encoder says
+            something else each time, or another `Accelerator` of the process stands in the way.
         TowerError: a tower or the loss is missing.
         TrainingError: the embeddings collapsed, or the loss diverged.
+        WeightsError: a file of a tokenizer is missing or damaged.
     """
     check_complete(model)
     assert model.loss is not None

@@ -5,22 +5,24 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import logging
 import math
-import os
 import platform
-import tempfile
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from zoo.cache import cache_folder
+from zoo.errors import CacheError
+from zoo.folder.swap import write_whole
 from zoo.recipe import Precision
 
-__all__ = ["Measured", "Precision", "autocast", "choose", "measured"]
+__all__ = ["Measured", "Precision", "autocast", "choose", "fp32_kernels", "measured"]
+
+_log = logging.getLogger(__name__)
 
 _ROUNDS = 8
 _HOPELESS = 3.0
@@ -50,18 +52,45 @@ def autocast(precision: Literal["fp32", "bf16"], device: torch.device) -> torch.
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
+def fp32_kernels() -> dict[str, str]:
+    """How exactly products of float32 are taken, as torch was told: of a GPU, and of a processor."""
+    backends: Any = torch.backends
+    told = {
+        "cuda.matmul": backends.cuda.matmul,
+        "cudnn.conv": backends.cudnn.conv,
+        "mkldnn.matmul": backends.mkldnn.matmul,
+        "mkldnn.conv": backends.mkldnn.conv,
+    }
+    return {name: each.fp32_precision.replace("none", "ieee") for name, each in told.items()}
+
+
 @functools.cache
 def measured(device_type: str) -> Measured:
-    """Measured once on a machine and kept, so that every run there computes in the same precision."""
+    """Measured once on a machine and kept, so that every run there computes in the same precision.
+
+    Where it cannot be kept, each process measures anew, and the log says so.
+    """
     machine = json.dumps(_machine(device_type), sort_keys=True)
-    kept = cache_folder("precision") / f"{hashlib.sha256(machine.encode()).hexdigest()}.json"
+    try:
+        kept = cache_folder("precision") / f"{hashlib.sha256(machine.encode()).hexdigest()}.json"
+    except CacheError as error:
+        _not_kept(error)
+        return _measure(device_type)
     try:
         seconds = json.loads(kept.read_text())["seconds"]
         return Measured(float(seconds["fp32"]), float(seconds["bf16"]))
     except (OSError, ValueError, KeyError, TypeError):  # not there, or damaged
         found = _measure(device_type)
-    _write(kept, {"machine": json.loads(machine), "seconds": asdict(found)})
+    said = {"machine": json.loads(machine), "seconds": asdict(found)}
+    try:
+        write_whole(kept, json.dumps(said, indent=1))
+    except OSError as error:
+        _not_kept(error)
     return found
+
+
+def _not_kept(error: Exception) -> None:
+    _log.warning("which precision is faster is not kept, and measured again each time: %s", error)
 
 
 def _machine(device_type: str) -> dict[str, Any]:
@@ -71,14 +100,6 @@ def _machine(device_type: str) -> dict[str, Any]:
         module: Any = torch.get_device_module(device_type)
         device = module.get_device_name() if hasattr(module, "get_device_name") else device_type
     return {"node": platform.node(), "device": device, "torch": torch.__version__}
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    """Whole or not at all: another process may be reading."""
-    handle, draft = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    with os.fdopen(handle, "w") as file:
-        json.dump(content, file, indent=1)
-    os.replace(draft, path)
 
 
 def _measure(device_type: str) -> Measured:

@@ -11,11 +11,12 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 
-from zoo.errors import DataError, MissingExtraError, RunStopped, ZooError
+from zoo.errors import DataError, MissingExtraError, RunStopped, SpecError, ZooError
 from zoo.losses.gather import row_counts
 
 try:
     from accelerate import Accelerator
+    from accelerate.state import is_initialized
     from accelerate.utils import InitProcessGroupKwargs
 except ImportError as missing:
     raise MissingExtraError("training needs accelerate: pip install 'clip-zoo[train]'") from missing
@@ -26,15 +27,29 @@ _T = TypeVar("_T")
 
 
 def make_accelerator(device: torch.device) -> Accelerator:
-    """Accelerate's view of the processes that this one was started among."""
-    return Accelerator(
-        cpu=device.type == "cpu",
-        mixed_precision="no",  # it is the recipe that says it
-        kwargs_handlers=[
-            # The others wait while the first one computes features, or evaluates.
-            InitProcessGroupKwargs(timeout=timedelta(days=1)),
-        ],
-    )
+    """Accelerate's view of the processes that this one was started among.
+
+    Raises:
+        SpecError: an `Accelerator` of this process has other settings, which hold until it ends.
+    """
+    try:
+        return Accelerator(
+            cpu=device.type == "cpu",
+            mixed_precision="no",  # it is the recipe that says it
+            kwargs_handlers=[
+                # The others wait while the first one computes features, or evaluates.
+                InitProcessGroupKwargs(timeout=timedelta(days=1)),
+            ],
+        )
+    except ValueError as error:
+        if not is_initialized():
+            raise
+        raise SpecError(
+            "this process has an Accelerator of another device or mixed_precision already, made by other "
+            f"code or by a training on another device, and there can be one kind only. Train on "
+            f"{device.type} in a process of its own (restart the notebook), and make Accelerators there "
+            'with mixed_precision = "no"'
+        ) from error
 
 
 class Processes:

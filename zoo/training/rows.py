@@ -47,8 +47,15 @@ class Features:
 
         Raises:
             IndexError: there is no such input.
+            TypeError: they are no numbers of inputs, such as a mask, a slice or one number alone.
         """
-        wanted = np.asarray(indices, dtype=np.int64)
+        given = np.asarray(indices)
+        if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
+            raise TypeError(
+                f"rows are asked for by a list of whole numbers, not by {indices!r}; of a mask, give "
+                "mask.nonzero()[:, 0], of a slice, range(start, stop)"
+            )
+        wanted = given.astype(np.int64)
         if wanted.size and not (wanted.min() >= 0 and wanted.max() < len(self)):
             raise IndexError(f"there are {len(self)} rows, and {indices} asks for others")
         rows = torch.empty((len(wanted), *self.shape[1:]), dtype=self.dtype)

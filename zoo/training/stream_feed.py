@@ -20,8 +20,10 @@ from zoo.data.pairs import Pair
 from zoo.data.stream import Place, Stream
 from zoo.data.unreadable import Unread, Unreadable, attempted
 from zoo.errors import DataError, SpecError
+from zoo.parameters import any_tensor
 from zoo.recipe import Recipe
 from zoo.training.batch import Batch
+from zoo.training.execution import check_compiled
 from zoo.training.feed import stacked, told_of_unread
 from zoo.training.processes import Processes
 from zoo.training.stopping import bear_signals
@@ -63,7 +65,8 @@ class StreamFeed:
 
     Raises:
         DataError: the stream has too few pairs.
-        SpecError: there is a teacher, or more processes than pairs in a batch.
+        SpecError: there is a teacher, or the recipe compiles encoders and both are frozen, or there are
+            more processes than pairs in a batch.
     """
 
     def __init__(self, model: CLIP, stream: Stream, recipe: Recipe, *, teacher: Any = None) -> None:
@@ -73,11 +76,12 @@ class StreamFeed:
             raise SpecError(
                 "train.teacher: a stream keeps no embeddings of a teacher; train without --stream"
             )
+        check_compiled(model, recipe)
         self.model, self.stream, self.recipe = model, stream, recipe
         self.batch_size, self.seed = recipe.batch_size, recipe.data_seed
         image: Any = model.image_encoder
         self._augment = Augmenter(image.encoder.preprocess, recipe.augmentation)
-        self._device = next(model.parameters()).device
+        self._device = any_tensor(model).device
         self.processes = Processes(self._device)
         self.processes.check_alike("the stream", lambda: [each.name for each in stream.shards])
         if self.batch_size < self.processes.count:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from zoo.clip import CLIP
 from zoo.data.augment import normalise
+from zoo.parameters import any_tensor
 from zoo.training.batch import Batch
 from zoo.training.precision import autocast
 
@@ -26,7 +27,7 @@ class Towers(nn.Module):
 
     def forward(self, batch: Batch, *sides: Side) -> tuple[Tensor, ...]:
         """The embeddings of these sides, in this order."""
-        some = next(self.model.parameters())
+        some = any_tensor(self.model)
         found = []
         for side in sides:
             with autocast(self.precision, some.device):

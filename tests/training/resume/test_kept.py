@@ -14,6 +14,7 @@ import zoo
 from zoo.data.pairs import Pair
 from zoo.errors import CheckpointError, DataError
 from zoo.report.results import Reported
+from zoo.training import keeper as keeper_module
 from zoo.training.changing import Changing
 from zoo.training.checkpoint import Checkpoints
 from zoo.training.guards import Guards
@@ -269,3 +270,16 @@ def test_what_a_killed_writer_left_is_cleared_away(begun, model, pairs):
     left.write_text("{")
     train(model("full"), pairs, asked, folder=run.path, resume=True)
     assert not left.exists()
+
+
+def test_other_code_is_told(begun, model, pairs, caplog, monkeypatch):
+    folder, asked = begun
+    real = keeper_module.code_of_parts
+    monkeypatch.setattr(
+        keeper_module, "code_of_parts", lambda model: {**real(model), "text.encoder": "another"}
+    )
+    train(model("full"), pairs, asked, folder=folder.path, resume=True)
+    assert (
+        "run: its result may not be that of a run that was not broken off: the code or the config of "
+        "text.encoder changed since it began"
+    ) in caplog.text
