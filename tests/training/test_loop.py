@@ -12,6 +12,7 @@ from accelerate.state import AcceleratorState
 import zoo
 from zoo.errors import DataError, MissingExtraError, SpecError, TowerError
 from zoo.evaluation.judge import Judge
+from zoo.training.execution import repeatable
 from zoo.training.loop import train
 
 
@@ -203,6 +204,25 @@ def test_what_would_not_be_compiled_is_refused(model, pairs, recipe):
         SpecError, match=r"train.compile: encoders that train are compiled, and both"
     ):
         train(model("head", "frozen"), pairs, recipe(compile=True))
+
+
+def test_what_a_gpu_cannot_repeat_is_told():
+    torch_says = (
+        "adaptive_avg_pool2d_backward_cuda does not have a deterministic implementation, but you set "
+        "'torch.use_deterministic_algorithms(True)'. You can turn off determinism just for this"
+    )
+    with (
+        pytest.raises(
+            SpecError,
+            match=r"on cuda torch .*: adaptive_avg_pool2d_backward_cuda does not have a deterministic "
+            r"implementation. Let the encoder stand still",
+        ),
+        repeatable(torch.device("cuda")),
+    ):
+        raise RuntimeError(torch_says)
+    assert not torch.are_deterministic_algorithms_enabled()
+    with pytest.raises(RuntimeError, match="out of memory"), repeatable(torch.device("cuda")):
+        raise RuntimeError("out of memory")
 
 
 def test_what_cannot_train(model, pairs, recipe):

@@ -98,7 +98,11 @@ def _that_train(model: CLIP) -> list[Any]:
 
 @contextmanager
 def repeatable(device: torch.device) -> Iterator[None]:
-    """On a GPU, kernels that add up in the same order each time. A processor's do so anyway."""
+    """On a GPU, kernels that add up in the same order each time. A processor's do so anyway.
+
+    Raises:
+        SpecError: torch has no such kernel for something that is called inside.
+    """
     if device.type == "cpu":
         yield
         return
@@ -109,6 +113,14 @@ def repeatable(device: torch.device) -> Iterator[None]:
     settings.fill_uninitialized_memory = False  # it is for finding faults, and slow
     try:
         yield
+    except RuntimeError as error:
+        if "does not have a deterministic implementation" not in str(error):
+            raise
+        raise SpecError(
+            f"a training repeats itself to the bit, and on {device.type} torch has no kernel for that of "
+            f"something in what trains: {str(error).partition(', but you set')[0]}. Let the encoder stand "
+            'still (image.train = "head"), choose one without it, or train on cpu'
+        ) from error
     finally:
         torch.use_deterministic_algorithms(before[0])
         settings.fill_uninitialized_memory = before[1]

@@ -106,7 +106,8 @@ def train(
         MissingExtraError: a package that the recipe needs is not installed.
         RunStopped: a signal came, and the run was kept.
         SpecError: nothing in the model trains, or the recipe does not fit it, or a frozen encoder says
-            something else each time, or another `Accelerator` of the process stands in the way.
+            something else each time, or another `Accelerator` of the process stands in the way, or a GPU
+            has no kernel that repeats itself for what trains.
         TowerError: a tower or the loss is missing.
         TrainingError: the embeddings collapsed, or the loss diverged.
         WeightsError: a file of a tokenizer is missing or damaged.
