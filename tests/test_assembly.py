@@ -16,6 +16,7 @@ from zoo.errors import (
     UnknownNameError,
     WeightsError,
 )
+from zoo.weights.source import WeightsSource
 
 
 def build(**overrides):
@@ -222,6 +223,19 @@ def test_a_registered_class_is_an_encoder():
     model = build(image__encoder={"name": "tiny", "args": {"width": 6}})
     assert model.encode_image(torch.rand(2, 3, 8, 8)).shape == (2, 512)
     assert model.provenance["image.encoder"]["origin"]["layer"] == "session"
+
+
+def test_what_weights_decided_is_in_the_spec_where_the_factory_takes_it():
+    def create(*, weights="mine", width=4):
+        made = Tiny(width=6)
+        made.weights_source = WeightsSource("mine", "here", "mine.safetensors")
+        made.resolved_args = {"width": 6, "pooling": "cls"}
+        return made
+
+    zoo.register("image_encoder", "around", create)
+    model = zoo.build("resnet50-clip", towers=("image",), overrides={"image.encoder": "around"})
+    assert model.spec.image.encoder.args == {"width": 6}
+    zoo.build(model.spec, towers=("image",))
 
 
 def test_a_factory_that_breaks_the_contract_is_named():

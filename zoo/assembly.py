@@ -231,7 +231,9 @@ class Plan:
                 source = source_of(encoder)
                 if source is not None:
                     filled[side]["weights"] = source.tag
-                    ref["args"] |= getattr(encoder, "resolved_args", {})
+                    decided = getattr(encoder, "resolved_args", {})
+                    # A factory around another one takes less: what it does not take, it says itself.
+                    ref["args"] |= {name: decided[name] for name in decided if name in call.args}
         return ModelSpec.model_validate(filled)
 
     def _calls(self) -> dict[str, Call]:

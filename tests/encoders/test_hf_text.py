@@ -82,8 +82,9 @@ def test_pooling_at_the_end_needs_a_tokenizer_that_ends_texts(gpt2, bert):
     with torch.no_grad():  # the last token is the end token
         assert torch.equal(encoder(**tokens), create(str(gpt2)).eval()(**tokens))
     config = json.loads((bert / "config.json").read_text())
+    words = (bert / "vocab.txt").read_text().split()
     for name in ("[PAD]", "[CLS]"):  # never among a text's tokens, and at its beginning
-        end = WORDS.index(name)
+        end = words.index(name)
         (bert / "config.json").write_text(json.dumps(config | {"eos_token_id": end}))
         with pytest.raises(
             ArgumentError, match=rf"does not end texts with the end token of its config \({end}\)"

@@ -19,7 +19,7 @@ __all__ = ["RunFolder", "faults_named", "write_json"]
 
 _log = logging.getLogger(__name__)
 
-_FORMAT_VERSION = 1
+_FORMAT_VERSION = 2
 
 
 class RunFolder:
