@@ -91,7 +91,7 @@ class OptionalImageEncoder(OptionalModule, Protocol):
     weights_source: WeightsSource | None
     """Where its weights came from (text encoders too)."""
     resolved_args: Mapping[str, Any]
-    """Arguments of its factory that its weights decided, which a saved spec must keep (text encoders too)."""
+    """Arguments of its factory that its weights decided, and a saved spec keeps (text encoders too)."""
 
     def forward_tokens(
         self, images: Float[Tensor, "batch 3 height width"]
