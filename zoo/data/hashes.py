@@ -18,7 +18,7 @@ from pathlib import Path
 from zoo.cache import cache_folder
 from zoo.data.held import Held
 from zoo.data.unreadable import Unread, noted
-from zoo.errors import DataError
+from zoo.errors import CacheError, DataError
 
 __all__ = ["PictureHash", "check_unchanged", "picture_hashes"]
 
@@ -158,7 +158,7 @@ class _Memory:
     def _bearing_faults(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, CacheError) as error:
             _log.warning("hashes.sqlite: %s; pictures are hashed anew", error)
             if self._database is not None:
                 self._database.close()
@@ -172,7 +172,7 @@ def _discarded() -> bool:
     try:
         for ending in ("", "-journal", "-wal", "-shm"):
             _database().with_name(f"{_database().name}{ending}").unlink(missing_ok=True)
-    except OSError:
+    except (OSError, CacheError):
         return False
     return True
 
