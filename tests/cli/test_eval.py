@@ -107,6 +107,7 @@ def test_a_table_is_opened_as_for_training(zoo_eval, saved, tmp_path):
     result = json.loads(out)
     assert (result["pictures"], result["retrieval"]["captions"]) == (8, 8)
     assert "zero_shot" not in result
+    assert "data    splits: " in err
     status, _, err = zoo_eval("tiny", "--data", "made/images", "--image-column", "shown")
     assert (status, "made/images is a folder of classes, which has no table" in err) == (1, True)
 

@@ -88,10 +88,13 @@ def evaluate(
     if not any(asked.values()):
         asked["zero_shot" if of_classes else "retrieval"] = True
     dataset.split(split)  # before any work
+    for note in dataset.notes:
+        err().print(f"data    {note}")
 
     from zoo.cli.progress import progress_bars
     from zoo.evaluation.models import open_model
     from zoo.evaluation.suite import Suite
+    from zoo.parameters import any_tensor
     from zoo.training.precision import choose
 
     wanted = _precision(precision)
@@ -105,7 +108,7 @@ def evaluate(
             "licence": dataset.licence,
             "attribution": dataset.attribution,
         },
-        "precision": choose(wanted, next(opened.parameters()).device),
+        "precision": choose(wanted, any_tensor(opened).device),
         "intervals": {"level": level, "draws": draws, "seed": seed, "unit": "picture"},
     }
     with progress_bars() as (_, progress):
