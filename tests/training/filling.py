@@ -1,5 +1,6 @@
 """An image encoder that takes its time, for tests of processes that work at once."""
 
+import sys
 import time
 
 import torch
@@ -11,9 +12,10 @@ __all__ = ["Slow"]
 
 
 class Slow(nn.Module):
-    """Mean colour, after a while."""
+    """Mean colour, after a while; the first time not before a line comes in, if it waits."""
 
     out_dim = 3
+    waits = False
 
     def __init__(self, *, weights: str | None = None) -> None:
         super().__init__()
@@ -21,5 +23,9 @@ class Slow(nn.Module):
         self.unused = nn.Parameter(torch.zeros(1))
 
     def forward(self, images):
+        if Slow.waits:
+            Slow.waits = False
+            print("looked", flush=True)
+            sys.stdin.readline()
         time.sleep(0.08)
         return images.mean((2, 3))
