@@ -1,4 +1,4 @@
-"""Types for the arguments of components: ranges are checked when a spec is, with the argument's path."""
+"""Types with ranges for arguments of components, checked when a spec is, and of losses in code too."""
 
 import inspect
 from collections.abc import Callable

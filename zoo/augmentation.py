@@ -6,10 +6,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-__all__ = ["Augmentation", "ColourJitter", "Crop", "Erasing", "RandAugment"]
+from zoo.arguments import PositiveFloat, Share
 
-_Probability = Annotated[float, Field(ge=0, le=1)]
-_Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+__all__ = ["Augmentation", "ColourJitter", "Crop", "Erasing", "RandAugment"]
 
 
 def _pair(value: object) -> object:
@@ -28,8 +27,8 @@ class _Section(BaseModel):
 
 
 class _Ranges(_Section):
-    scale: Annotated[tuple[_Positive, _Positive], BeforeValidator(_pair)]
-    ratio: Annotated[tuple[_Positive, _Positive], BeforeValidator(_pair)]
+    scale: Annotated[tuple[PositiveFloat, PositiveFloat], BeforeValidator(_pair)]
+    ratio: Annotated[tuple[PositiveFloat, PositiveFloat], BeforeValidator(_pair)]
 
     @model_validator(mode="after")
     def _in_order(self) -> _Ranges:
@@ -43,10 +42,10 @@ class _Ranges(_Section):
 class Crop(_Ranges):
     """A random part of the picture, resized to what the encoder sees (random resized crop)."""
 
-    scale: Annotated[tuple[_Positive, _Positive], BeforeValidator(_pair)] = Field(
+    scale: Annotated[tuple[PositiveFloat, PositiveFloat], BeforeValidator(_pair)] = Field(
         (0.5, 1.0), description="Range of the part's area, as a share of the picture's."
     )
-    ratio: Annotated[tuple[_Positive, _Positive], BeforeValidator(_pair)] = Field(
+    ratio: Annotated[tuple[PositiveFloat, PositiveFloat], BeforeValidator(_pair)] = Field(
         (0.75, 4 / 3), description="Range of the part's width divided by its height."
     )
     fast: bool = Field(
@@ -86,11 +85,11 @@ class RandAugment(_Section):
 class Erasing(_Ranges):
     """A random rectangle gets the encoder's mean colour (https://arxiv.org/abs/1708.04896)."""
 
-    probability: _Probability = Field(0.25, description="Share of the pictures that lose one.")
-    scale: Annotated[tuple[_Positive, _Positive], BeforeValidator(_pair)] = Field(
+    probability: Share = Field(0.25, description="Share of the pictures that lose one.")
+    scale: Annotated[tuple[PositiveFloat, PositiveFloat], BeforeValidator(_pair)] = Field(
         (0.02, 0.33), description="Range of its area, as a share of the picture's."
     )
-    ratio: Annotated[tuple[_Positive, _Positive], BeforeValidator(_pair)] = Field(
+    ratio: Annotated[tuple[PositiveFloat, PositiveFloat], BeforeValidator(_pair)] = Field(
         (0.3, 3.3), description="Range of its width divided by its height."
     )
 
@@ -102,14 +101,12 @@ class Augmentation(_Section):
         None,
         description="A random part in place of the encoder's own resizing and crop from the centre.",
     )
-    flip: _Probability = Field(
+    flip: Share = Field(
         0.0, description="Share of the pictures mirrored; captions that say left or right then lie."
     )
     colour_jitter: ColourJitter | None = Field(None, description="Random changes of colour.")
     randaugment: RandAugment | None = Field(None, description="Random operations.")
-    greyscale: _Probability = Field(
-        0.0, description="Share of the pictures that lose their colour."
-    )
+    greyscale: Share = Field(0.0, description="Share of the pictures that lose their colour.")
     erasing: Erasing | None = Field(None, description="A random rectangle blotted out.")
 
     @property
